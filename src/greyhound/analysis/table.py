@@ -1,0 +1,79 @@
+"""A study as a table: a row a trial."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from greyhound._lazy import require
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from greyhound.history import History
+
+
+def rows(history: History) -> list[dict[str, Any]]:
+    """Every trial as a flat record: its own fields, then params.NAME, metrics.NAME and attrs.NAME.
+
+    All records have the same keys in the same order; what a trial does not have is None.
+    """
+    trials = list(history.trials)
+    params = list(dict.fromkeys([*history.space.names, *(name for trial in trials for name in trial.params)]))
+    metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
+    attrs = list(dict.fromkeys(name for trial in trials for name in trial.attrs))
+    return [
+        {
+            "number": trial.number,
+            "state": trial.state.value,
+            "source": trial.source,
+            "step": trial.step,
+            **{f"params.{name}": trial.params.get(name) for name in params},
+            **{f"metrics.{name}": trial.metrics.get(name) for name in metrics},
+            **{f"attrs.{name}": trial.attrs.get(name) for name in attrs},
+            "seconds": round(trial.seconds, 3),
+            "started": trial.started,
+            "ended": trial.ended,
+            "seed": trial.seed,
+            "restarts": trial.restarts,
+            "error": trial.error,
+        }
+        for trial in trials
+    ]
+
+
+def dataframe(history: History) -> pd.DataFrame:
+    """The rows as a pandas data frame; MissingExtraError where pandas is not installed."""
+    frame: pd.DataFrame = require("pandas", "pandas").DataFrame(rows(history))
+    return frame
+
+
+def to_csv(history: History) -> str:
+    """The rows as CSV with a header; tuples and other structured values as JSON."""
+    table = rows(history)
+    out = io.StringIO()
+    if table:
+        writer = csv.DictWriter(out, fieldnames=list(table[0]))
+        writer.writeheader()
+        for row in table:
+            writer.writerow({name: _cell(value) for name, value in row.items()})
+    return out.getvalue()
+
+
+def to_json(history: History) -> str:
+    """Trials with their full learning curves, and what the study declares, as JSON."""
+    settings = history.settings
+    trials = [
+        {
+            **row,
+            "reports": [{"step": report.step, **report.metrics} for report in trial.reports],
+        }
+        for row, trial in zip(rows(history), history.trials, strict=True)
+    ]
+    return json.dumps({"study": settings.to_json() if settings else None, "trials": trials}, indent=1, default=str)
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, tuple | list | dict) else value

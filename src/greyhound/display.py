@@ -1,0 +1,209 @@
+"""What a running study shows on the terminal: a live table, plain lines, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from greyhound.analysis import ranking, summary
+from greyhound.budget import duration
+from greyhound.errors import StudyError
+from greyhound.executors import Executor
+from greyhound.trial import TrialState
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from greyhound.history import History
+
+_REFRESH_S = 0.25
+_LINE_EVERY_S = 30.0
+
+
+class Display(Protocol):
+    """Shows how a study goes; it is a context for as long as the study runs."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+
+    def __exit__(self, *_: object) -> None:
+        """Stop showing."""
+
+    def update(self, history: History, executor: Executor) -> None:
+        """Called often; draws when it is time."""
+
+    def warn(self, text: str) -> None:
+        """Tell the user something."""
+
+    def failed(self, number: int, state: TrialState, error: str) -> None:
+        """A trial failed."""
+
+    def finish(self, history: History, folder: Path, interrupted: bool) -> None:
+        """The study ended or was interrupted."""
+
+
+def make_display(progress: bool | str) -> Display:
+    """progress: False for nothing, True or "live" for a table, "lines" for lines, "auto" by the terminal."""
+    if progress == "auto":
+        progress = "live" if sys.stdout.isatty() else "lines"
+    if progress is False:
+        return Quiet()
+    if progress in (True, "live"):
+        return Live()
+    if progress == "lines":
+        return Lines()
+    raise StudyError(f"progress must be True, False, 'auto', 'live' or 'lines'; got {progress!r}.")
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, history: History, executor: Executor) -> None:
+        """Nothing."""
+
+    def warn(self, text: str) -> None:
+        """Nothing."""
+
+    def failed(self, number: int, state: TrialState, error: str) -> None:
+        """Nothing."""
+
+    def finish(self, history: History, folder: Path, interrupted: bool) -> None:
+        """Nothing."""
+
+
+class Lines(Quiet):
+    """A line for each new best value, each failure's kind, and one every half minute."""
+
+    def __init__(self) -> None:
+        self._best: float | None = None
+        self._last = time.monotonic()
+        self._told: set[str] = set()
+
+    def update(self, history: History, executor: Executor) -> None:
+        """Print what is new."""
+        best = ranking.best(history) if len(history.objectives) == 1 else None
+        if best is not None:
+            reached = best.metrics[history.objectives[0].metric]
+            if reached != self._best:
+                self._best = reached
+                _print(f"best so far: trial {best.number}, {summary.score(history, best)}")
+        if time.monotonic() - self._last >= _LINE_EVERY_S:
+            self._last = time.monotonic()
+            _print(f"{len(history)} trials: {summary.counts(history)}; {time_left(history) or 'no time limit'}")
+
+    def warn(self, text: str) -> None:
+        """Print it."""
+        _print(text)
+
+    def failed(self, number: int, state: TrialState, error: str) -> None:
+        """Print the first failure of each kind; the study counts them all."""
+        last = error.strip().splitlines()[-1]
+        if last not in self._told:
+            self._told.add(last)
+            _print(f"trial {number} {state.value}: {last}")
+
+    def finish(self, history: History, folder: Path, interrupted: bool) -> None:
+        """Print the summary."""
+        for line in summary.lines(history):
+            _print(line)
+
+
+class Live(Lines):
+    """A table that is redrawn in place: counts, best so far, workers, time left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.live import Live as RichLive
+
+        self._console = Console()
+        self._live = RichLive(console=self._console, auto_refresh=False, transient=True)
+        self._drawn = 0.0
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def update(self, history: History, executor: Executor) -> None:
+        """Draw, a few times a second at most."""
+        if time.monotonic() - self._drawn >= _REFRESH_S:
+            self._live.update(picture(history, executor), refresh=True)
+            self._drawn = time.monotonic()
+
+    def warn(self, text: str) -> None:
+        """Print it above the table."""
+        self._console.print(text, markup=False, highlight=False)
+
+    def failed(self, number: int, state: TrialState, error: str) -> None:
+        """Print the first failure of each kind above the table."""
+        last = error.strip().splitlines()[-1]
+        if last not in self._told:
+            self._told.add(last)
+            self.warn(f"trial {number} {state.value}: {last}")
+
+
+def picture(history: History, executor: Executor) -> RenderableType:
+    """The table: state of the study above, a row a worker below."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    head = Table.grid(padding=(0, 2))
+    head.add_column(style="bold")
+    head.add_column()
+    head.add_row("trials", f"{len(history)}: {summary.counts(history)}")
+    if len(history.objectives) == 1 and (best := ranking.best(history)) is not None:
+        head.add_row("best so far", Text(f"{summary.score(history, best)} (trial {best.number})", style="green"))
+        head.add_row("", Text(summary.params(best.params), overflow="fold"))
+    elif len(history.objectives) > 1:
+        head.add_row("front", f"{len(ranking.front(history))} trials")
+    head.add_row("time", time_left(history) or f"{duration(history.elapsed_seconds(time.time()))} so far")
+    workers = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("worker", "device", "trial", "step", "value", "configuration"):
+        workers.add_column(column, no_wrap=True, overflow="ellipsis")
+    for name, device, number in executor.workers:
+        workers.add_row(name, device, *_progress(history, number))
+    return Group(head, workers)
+
+
+def time_left(history: History) -> str:
+    """What is left of the budgets: "1 min 20 s left", "37 of 100 trials"; empty where there is none."""
+    budget = history.settings.budget if history.settings else None
+    if budget is None or budget.unlimited:
+        return ""
+    now, parts = time.time(), []
+    if budget.seconds is not None:
+        parts.append(f"{duration(max(0.0, budget.seconds - history.elapsed_seconds(now)))} left")
+    if budget.trials is not None:
+        parts.append(f"{len(history)} of {budget.trials} trials")
+    if budget.steps is not None:
+        parts.append(f"{history.total_steps} of {budget.steps} steps")
+    if budget.device_seconds is not None:
+        parts.append(f"{duration(max(0.0, budget.device_seconds - history.device_seconds(now)))} of device time left")
+    return ", ".join(parts)
+
+
+def _progress(history: History, number: int | None) -> tuple[str, str, str, str]:
+    if number is None or number >= len(history):
+        return ("-", "", "", "")
+    trial = history.trial(number)
+    step = f"{trial.step}/{trial.until or history.max_steps or '?'}"
+    metric = history.objectives[0].metric
+    value = summary.value(trial.metrics[metric]) if metric in trial.metrics else ""
+    return (str(number), step, value, summary.params(trial.params))
+
+
+def _print(text: Any) -> None:
+    print(text, flush=True)

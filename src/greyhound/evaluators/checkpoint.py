@@ -1,0 +1,320 @@
+"""Checkpoints: the state of a training and of all random generators, in one file, written whole or not at all.
+
+Where torch is in use the file is `checkpoint.pt`, written by torch.save and read with weights_only=True;
+`torch.load(path, weights_only=True)["objects"]["model"]` is the state dict of what was registered as
+`model`. Trainings without torch get `checkpoint.npz`: JSON and numpy arrays. Neither holds a pickled object.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import random
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from greyhound.errors import CheckpointError
+
+VERSION = 1
+TORCH_NAME = "checkpoint.pt"
+PLAIN_NAME = "checkpoint.npz"
+_TEMPORARY = ".checkpoint.tmp"
+_TAG = "__greyhound__"
+
+
+class Stateful(Protocol):
+    """What can be kept: a model, an optimiser, a scheduler, a gradient scaler, an object of your own."""
+
+    def state_dict(self) -> Any:
+        """All that is needed to go on."""
+
+    def load_state_dict(self, state: Any) -> Any:
+        """Take up what state_dict gave."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a checkpoint says besides the objects' states. reports: (step, metrics) told before it was written."""
+
+    step: int
+    reports: Sequence[tuple[int, Mapping[str, float]]] = field(default_factory=tuple)
+
+
+def save(
+    folder: Path,
+    step: int,
+    objects: Mapping[str, Stateful],
+    reports: Sequence[tuple[int, Mapping[str, float]]] = (),
+) -> Path:
+    """Write the states of `objects` after `step` steps, and all random states; the file's path.
+
+    The file appears by a rename, after its content is on disk: a kill leaves the old one or the new one.
+    CheckpointError where a state holds something that can't be kept, or the disk refuses.
+    """
+    content: dict[str, Any] = {
+        "version": VERSION,
+        "step": step,
+        "reports": [[at, dict(metrics)] for at, metrics in reports],
+        "random": _random_states(),
+        "objects": {name: each.state_dict() for name, each in objects.items()},
+    }
+    with_torch = "torch" in sys.modules
+    try:
+        data = _pack_torch(content) if with_torch else _pack_plain(content)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / (TORCH_NAME if with_torch else PLAIN_NAME)
+        _write_whole(folder / _TEMPORARY, path, data)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: the checkpoint cannot be written: {error}.") from error
+    with contextlib.suppress(FileNotFoundError):
+        (folder / (PLAIN_NAME if with_torch else TORCH_NAME)).unlink()
+    return path
+
+
+def load(folder: Path, objects: Mapping[str, Stateful]) -> Loaded | None:
+    """Bring objects and random states to where the folder's checkpoint left them; None where there is none.
+
+    CheckpointError where the file is damaged, newer, or of other objects than these.
+    """
+    path = latest(folder)
+    if path is None:
+        return None
+    content = _read(path)
+    states = content["objects"]
+    if set(states) != set(objects):
+        raise CheckpointError(
+            f"{path}: holds {_listed(states)}, but the training registers {_listed(objects)}; "
+            f"register the same objects, or remove the file to start over."
+        )
+    for name, each in objects.items():
+        try:
+            each.load_state_dict(states[name])
+        except Exception as error:
+            raise CheckpointError(f"{path}: {name} does not take its state back: {error}") from error
+    _restore_random_states(content["random"])
+    reports = tuple((int(at), {str(k): float(v) for k, v in metrics.items()}) for at, metrics in content["reports"])
+    return Loaded(content["step"], reports)
+
+
+def latest(folder: Path) -> Path | None:
+    """The checkpoint in a folder; None where there is none."""
+    there = [path for name in (TORCH_NAME, PLAIN_NAME) if (path := folder / name).exists()]
+    return max(there, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+def remove(folder: Path) -> None:
+    """Remove the checkpoint; the rest of the folder stays."""
+    for name in (TORCH_NAME, PLAIN_NAME, _TEMPORARY):
+        (folder / name).unlink(missing_ok=True)
+
+
+def size(folder: Path) -> int:
+    """Bytes that the checkpoint takes."""
+    path = latest(folder)
+    return path.stat().st_size if path is not None else 0
+
+
+def _write_whole(temporary: Path, path: Path, data: bytes) -> None:
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The file's content, checked to be one of ours."""
+    try:
+        content = _unpack_torch(path) if path.name == TORCH_NAME else _unpack_plain(path)
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever a reader makes of a damaged file
+        raise CheckpointError(
+            f"{path}: is damaged and cannot be read; remove it to start the trial over ({type(error).__name__})."
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("version"), int):
+        raise CheckpointError(f"{path}: is no checkpoint of Greyhound; remove it to start the trial over.")
+    if content["version"] > VERSION:
+        raise CheckpointError(f"{path}: was written by a newer Greyhound: pip install -U greyhound-tune.")
+    kinds = {"step": int, "reports": list, "random": dict, "objects": dict}
+    for name, kind in kinds.items():
+        if not isinstance(content.get(name), kind):
+            raise CheckpointError(f"{path}: is damaged: its {name} cannot be read; remove it to start the trial over.")
+    return content
+
+
+# With torch: tensors as they are, numpy arrays as tagged tensors
+
+
+def _pack_torch(content: dict[str, Any]) -> bytes:
+    import torch
+
+    def plain(value: Any, where: str) -> Any:
+        if isinstance(value, torch.nn.Parameter):
+            return value.detach()
+        if isinstance(value, torch.Tensor):
+            return value
+        if _is_array(value):
+            kind = value.dtype.str
+            raw = torch.frombuffer(bytearray(value.tobytes() or b"\0"), dtype=torch.uint8)
+            return {_TAG: "array", "dtype": kind, "shape": list(value.shape), "data": raw}
+        return _container(value, where, plain)
+
+    out = io.BytesIO()
+    torch.save(_named(content, plain), out)
+    return out.getvalue()
+
+
+def _unpack_torch(path: Path) -> Any:
+    import torch
+
+    def back(value: Any) -> Any:
+        if isinstance(value, dict):
+            if value.get(_TAG) == "array":
+                import numpy as np
+
+                shape = tuple(value["shape"])
+                raw = value["data"].numpy().tobytes()
+                count = int(np.prod(shape, dtype=np.int64)) * np.dtype(value["dtype"]).itemsize
+                return np.frombuffer(raw[:count], dtype=value["dtype"]).reshape(shape).copy()
+            return type(value)((key, back(item)) for key, item in value.items())
+        if isinstance(value, list | tuple):
+            return type(value)(back(item) for item in value)
+        return value
+
+    return back(torch.load(path, map_location="cpu", weights_only=True))
+
+
+# Without torch: JSON, with arrays beside it
+
+
+def _pack_plain(content: dict[str, Any]) -> bytes:
+    arrays: list[Any] = []
+
+    def plain(value: Any, where: str) -> Any:
+        if _is_array(value):
+            arrays.append(value)
+            return {_TAG: "array", "at": len(arrays) - 1}
+        if isinstance(value, dict) and not all(isinstance(key, str) and key != _TAG for key in value):
+            items = [[plain(key, where), plain(item, f"{where}[{key!r}]")] for key, item in value.items()]
+            return {_TAG: "items", "items": items}
+        if isinstance(value, tuple):
+            return {_TAG: "tuple", "items": [plain(item, where) for item in value]}
+        return _container(value, where, plain)
+
+    text = json.dumps(_named(content, plain))
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("content.json", text)
+        for at, array in enumerate(arrays):
+            import numpy as np
+
+            raw = io.BytesIO()
+            np.save(raw, array, allow_pickle=False)
+            archive.writestr(f"{at}.npy", raw.getvalue())
+    return out.getvalue()
+
+
+def _unpack_plain(path: Path) -> Any:
+    with zipfile.ZipFile(path) as archive:
+
+        def back(value: Any) -> Any:
+            if isinstance(value, list):
+                return [back(item) for item in value]
+            if not isinstance(value, dict):
+                return value
+            match value.get(_TAG):
+                case "array":
+                    import numpy as np
+
+                    return np.load(io.BytesIO(archive.read(f"{value['at']}.npy")), allow_pickle=False)
+                case "items":
+                    return {back(key): back(item) for key, item in value["items"]}
+                case "tuple":
+                    return tuple(back(item) for item in value["items"])
+            return {key: back(item) for key, item in value.items()}
+
+        return back(json.loads(archive.read("content.json")))
+
+
+def _named(content: dict[str, Any], plain: Any) -> dict[str, Any]:
+    """The content made plain, objects first, so that what can't be kept is told by the object's name."""
+    objects = {name: plain(state, name) for name, state in content["objects"].items()}
+    rest = {name: plain(value, name) for name, value in content.items() if name != "objects"}
+    return {**rest, "objects": objects}
+
+
+def _container(value: Any, where: str, plain: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value if type(value) in (type(None), bool, int, float, str) else _builtin(value)
+    if isinstance(value, Mapping):
+        return {key: plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item, where) for item in value]
+    if isinstance(value, tuple):
+        return tuple(plain(item, where) for item in value)
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a numpy scalar
+        return value.item()
+    raise CheckpointError(
+        f"the state of {where} holds {type(value).__name__}, which a checkpoint cannot keep; "
+        f"its state_dict may hold tensors, arrays, numbers, text, and dicts and lists of these."
+    )
+
+
+def _builtin(value: Any) -> Any:
+    """An IntEnum, a numpy float and the like as the built-in kind that it extends."""
+    return next(kind(value) for kind in (bool, int, float, str) if isinstance(value, kind))
+
+
+def _is_array(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.ndarray) and value.dtype != object
+
+
+def _random_states() -> dict[str, Any]:
+    version, internal, gauss = random.getstate()
+    states: dict[str, Any] = {"python": [version, list(internal), gauss]}
+    if (numpy := sys.modules.get("numpy")) is not None and "numpy.random" in sys.modules:
+        name, keys, position, has_gauss, cached = numpy.random.get_state()
+        states["numpy"] = [name, [int(key) for key in keys], int(position), int(has_gauss), float(cached)]
+    if (torch := sys.modules.get("torch")) is not None:
+        states["torch"] = torch.get_rng_state()
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            states["cuda"] = torch.cuda.get_rng_state_all()
+    return states
+
+
+def _restore_random_states(states: Mapping[str, Any]) -> None:
+    try:
+        if "python" in states:
+            version, internal, gauss = states["python"]
+            random.setstate((version, tuple(internal), gauss))
+        if "numpy" in states:
+            import numpy as np
+
+            name, keys, position, has_gauss, cached = states["numpy"]
+            np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+        if "torch" in states:
+            import torch
+
+            torch.set_rng_state(states["torch"])
+            if "cuda" in states and torch.cuda.is_available():
+                for device, state in zip(range(torch.cuda.device_count()), states["cuda"], strict=False):
+                    torch.cuda.set_rng_state(state, device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"the checkpoint's random states are damaged: {error}.") from error
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(names)) or "nothing"

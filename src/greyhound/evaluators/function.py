@@ -1,0 +1,129 @@
+"""Tuning a function: by value, or found by its import path."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+from greyhound.errors import EvaluationError
+from greyhound.evaluators.live import LiveTrial
+from greyhound.evaluators.outcomes import completed, raised
+from greyhound.jobs import Channel, Job, Outcome
+
+
+@dataclass(frozen=True)
+class Function:
+    """Trains by calling `train(trial)`; see LiveTrial for what the trial offers.
+
+    The function returns its metrics (a dict, a number, or a number for each objective), or nothing, in
+    which case its last reports count. target: the import path at which it was found, if it was.
+    """
+
+    train: Callable[[LiveTrial], Any]
+    target: str | None = None
+    evaluates_jobs: ClassVar[bool] = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A function found by its path is found again where it is unpickled; another travels by value."""
+        return (from_target, (self.target,)) if self.target is not None else (Function, (self.train,))
+
+    def __call__(self, job: Job, channel: Channel) -> Outcome:
+        """Train one job. KeyboardInterrupt is let through."""
+        trial = LiveTrial(job, channel)
+        begin = time.monotonic()
+        try:
+            outcome = completed(trial, self.train(trial))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            outcome = raised(trial, error)
+        return replace(outcome, seconds=time.monotonic() - begin)
+
+
+def from_target(target: str) -> Function:
+    """The function at an import path; see resolve."""
+    return Function(resolve(target), target)
+
+
+def resolve(target: str) -> Callable[[LiveTrial], Any]:
+    """The function at "package.module:function" or "folder/file.py:function".
+
+    EvaluationError in one sentence where there is none, or it takes no trial.
+    """
+    place, found, name = target.rpartition(":")
+    if not found or not place or not name:
+        raise EvaluationError(f"{target!r}: write 'package.module:function' or 'file.py:function'.")
+    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    function = module
+    for part in name.split("."):
+        if not hasattr(function, part):
+            names = [key for key, value in vars(module).items() if inspect.isfunction(value)]
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else f" It has {', '.join(names) or 'no functions'}."
+            raise EvaluationError(f"{place} has no function {name!r}.{hint}")
+        function = getattr(function, part)
+    if not callable(function):
+        raise EvaluationError(f"{target} is a {type(function).__name__}, not a function.")
+    return function
+
+
+def import_path(train: Callable[[Any], Any]) -> str | None:
+    """An import path under which another process finds the function; None where there is none.
+
+    None is for lambdas, functions inside of functions, and what was typed into a notebook.
+    """
+    module, name = getattr(train, "__module__", None), getattr(train, "__qualname__", "")
+    if not module or not name or "<" in name:
+        return None
+    if module != "__main__":
+        return f"{module}:{name}" if importlib.util.find_spec(module.partition(".")[0]) is not None else None
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return f"{os.path.relpath(file)}:{name}" if file and file.endswith(".py") else None
+
+
+def _load_module(name: str) -> ModuleType:
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise EvaluationError(f"there is no module {name!r} in this folder or among the installed ones.") from error
+        raise EvaluationError(f"{name} cannot be imported: {error}.") from error
+    except Exception as error:
+        raise EvaluationError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _load_file(path: Path) -> ModuleType:
+    path = path.resolve()
+    if not path.is_file():
+        raise EvaluationError(f"{path}: there is no such file.")
+    name = path.stem
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, "__file__", None) == str(path):
+        return known
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    if known is not None or not name.isidentifier():
+        name = f"greyhound_target_{abs(hash(str(path)))}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise EvaluationError(f"{path} cannot be imported.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise EvaluationError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module

@@ -1,0 +1,267 @@
+"""The trial as a training sees it: its configuration, its checkpoint, its line to the study.
+
+Reports are sent without waiting until the step at which the scheduler decides; there the checkpoint is
+saved first, then the training stands still until it is answered. So whoever is paused is safe on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from greyhound.errors import StudyError, TrialPaused, TrialStopped
+from greyhound.evaluators import checkpoint as checkpoints
+from greyhound.jobs import Answer, Channel, Choice, Job, Note, Progress
+from greyhound.space import Categorical, Float, Int, Parameter
+from greyhound.trial import Verdict
+
+_SAVE_SHARE = 0.02
+"""Share of the time that checkpoints between decisions may take."""
+_REPORTS_KEPT = 1000
+"""How many reports go with a checkpoint, to be told again should they have been lost with the coordinator."""
+
+
+class TrialDiverged(TrialStopped):
+    """Leaves a training whose objective became NaN or infinite."""
+
+
+class LiveTrial:
+    """One configuration while it is trained.
+
+    number, params, seed: which it is. step: steps trained so far. until: the step at which the scheduler
+    decides next, None for never. user_attrs: what `set_user_attr` noted.
+    """
+
+    def __init__(self, job: Job, channel: Channel) -> None:
+        self.job = job
+        self.number = job.number
+        self.params: dict[str, Any] = dict(job.params)
+        self.seed = job.seed
+        self.step = job.step
+        self.until = job.until
+        self.user_attrs: dict[str, Any] = {}
+        self.verdict = Verdict.CONTINUE
+        self.last_metrics: dict[str, float] = {}
+        self._channel = channel
+        self._objects: dict[str, checkpoints.Stateful] | None = None
+        self._reports: list[tuple[int, Mapping[str, float]]] = []
+        self._saved_at = -math.inf
+        self._save_seconds = 0.0
+
+    # What the trial is
+
+    @property
+    def max_steps(self) -> int:
+        """The full length of a training; StudyError where the study declares none."""
+        if self.job.max_steps is None:
+            raise StudyError("this study has no max_steps; give max_steps= to tune or Study, or --max-steps.")
+        return self.job.max_steps
+
+    @property
+    def directory(self) -> Path:
+        """A folder of the trial's own, made when it is first asked for."""
+        if self.job.directory is None:
+            raise StudyError("this trial has no folder: its study keeps no files.")
+        self.job.directory.mkdir(parents=True, exist_ok=True)
+        return self.job.directory
+
+    @property
+    def device(self) -> str:
+        """ "cuda:0" where this process sees a GPU (a worker sees its own only), else "cpu"."""
+        if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+            return "cpu"
+        try:
+            import torch
+        except ImportError:
+            return "cpu"
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+    # Pausing and going on
+
+    def checkpoint(self, **objects: checkpoints.Stateful) -> int:
+        """Keep these objects' states, and take up what an earlier run left; the step to start from.
+
+        objects: anything with state_dict and load_state_dict, by name. Random states of Python, numpy,
+        torch and CUDA are kept and restored with them. A trial that starts from another's checkpoint takes
+        that one's states. Raises StudyError for a wrong object or a second call, CheckpointError for a file
+        that can't be used.
+        """
+        if self._objects is not None:
+            raise StudyError("trial.checkpoint was called before; register all objects in one call.")
+        for name, each in objects.items():
+            if not callable(getattr(each, "state_dict", None)) or not callable(getattr(each, "load_state_dict", None)):
+                raise StudyError(
+                    f"trial.checkpoint: {name} is a {type(each).__name__} without state_dict and load_state_dict."
+                )
+        self._objects = dict(objects)
+        loaded = None
+        if self.job.directory is not None:
+            loaded = checkpoints.load(self.job.directory, objects)
+        if loaded is not None:
+            self._tell_again(loaded)
+        elif self.job.parent is not None:
+            loaded = checkpoints.load(self.job.parent, objects)
+        self.step = loaded.step if loaded is not None else 0
+        return self.step
+
+    def report(self, *args: Any, step: Any = None, value: Any = None, **metrics: Any) -> None:
+        """Tell the study metrics after `step` steps: `trial.report(epoch + 1, accuracy=0.93)`.
+
+        Leaves the training by TrialPaused or TrialStopped where the scheduler says so. As in Optuna,
+        `trial.report(value, step)` tells the only objective, and leaves it to `should_prune` to say so.
+        Metrics are numbers, or tensors and arrays of one number. StudyError says what is wrong with them.
+        """
+        if metrics:
+            if len(args) > 1 or (args and step is not None) or not (args or step is not None):
+                raise StudyError("trial.report takes the step, then metrics by name: trial.report(3, accuracy=0.9).")
+            if value is not None:
+                metrics["value"] = value
+            self._report(args[0] if args else step, metrics)
+            if self.verdict is Verdict.PAUSE:
+                raise TrialPaused
+            if self.verdict is Verdict.STOP:
+                raise TrialDiverged if self._diverged() else TrialStopped
+            return
+        if len(args) == 1 and value is not None and step is None:  # report(3, value=0.9)
+            args, step = (value,), args[0]
+            value = None
+        values = [*args, *(each for each in (value, step) if each is not None)]
+        if len(values) != 2:
+            raise StudyError(
+                "trial.report takes a step and metrics by name, trial.report(3, accuracy=0.9), or a value and a step."
+            )
+        if len(self.job.objectives) != 1:
+            raise StudyError("trial.report(value, step) needs a study with one objective; name the metrics instead.")
+        self._report(values[1], {self.job.objectives[0]: values[0]})
+
+    def should_prune(self) -> bool:
+        """Whether the last report was answered by a pause or a stop; the objective then raises TrialPruned."""
+        return self.verdict is not Verdict.CONTINUE
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Attach something to the trial; StudyError where JSON can't hold it."""
+        try:
+            value = json.loads(json.dumps(value))
+        except (TypeError, ValueError) as error:
+            raise StudyError(f"attribute {key!r}: {error}; write numbers, text, lists and dicts.") from error
+        self.user_attrs[key] = value
+        self._channel.send(Note(self.number, {key: value}))
+
+    # Parameters named by the training, with Optuna's signatures
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A number from low to high; the same one whenever it is asked for again."""
+        return float(self._suggest(name, lambda: Float(low, high, log=log, step=step)))
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """A whole number from low to high."""
+        return int(self._suggest(name, lambda: Int(low, high, log=log, step=step)))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of the choices."""
+        return self._suggest(name, lambda: Categorical(choices))
+
+    def _suggest(self, name: str, declare: Any) -> Any:
+        if name in self.params:
+            return self.params[name]
+        if not self.job.define_by_run:
+            raise StudyError(
+                f"the study's space has no parameter {name!r} for this trial; it has {', '.join(self.params) or 'none'}."
+            )
+        parameter: Parameter = declare()
+        value = self.job.suggestions.get(name)
+        if name not in self.job.suggestions or not parameter.contains(value):
+            value = parameter.decode(random.Random(f"{self.seed}/{name}").random())
+        self.params[name] = value
+        self._channel.send(Choice(self.number, name, value, parameter.to_dict()))
+        return value
+
+    # Reports
+
+    def _report(self, step: Any, metrics: Mapping[str, Any]) -> None:
+        if isinstance(step, bool) or not hasattr(step, "__index__") or step < 0:
+            raise StudyError(f"trial.report: the step must be a whole number of at least 0; got {step!r}.")
+        step = int(step)
+        values = {name: _number(name, value) for name, value in metrics.items()}
+        self.last_metrics.update(values)
+        self._reports.append((step, values))
+        del self._reports[:-_REPORTS_KEPT]
+        self.step = max(self.step, step)
+        self.verdict = Verdict.CONTINUE
+        ends = self.job.max_steps is not None and step >= self.job.max_steps
+        if self._diverged():
+            self._channel.send(Progress(self.number, step, values))
+            self.verdict = Verdict.STOP
+        elif ends:
+            self._save()
+            self._channel.send(Progress(self.number, step, values))
+        elif self.until is not None and step >= self.until:
+            self._save()
+            self._channel.send(Progress(self.number, step, values, waits=True))
+            self._obey(self._channel.answer(wait=True))
+        else:
+            self._channel.send(Progress(self.number, step, values))
+            self._obey(self._channel.answer(wait=False))
+            if self.verdict is Verdict.PAUSE or self._due():
+                self._save()
+
+    def _obey(self, answer: Answer | None) -> None:
+        if answer is None:
+            return
+        self.verdict = answer.verdict
+        if answer.verdict is Verdict.CONTINUE:
+            self.until = answer.until
+
+    def _diverged(self) -> bool:
+        return any(not math.isfinite(self.last_metrics.get(name, 0.0)) for name in self.job.objectives)
+
+    def _tell_again(self, loaded: checkpoints.Loaded) -> None:
+        """Reports that were on their way when the coordinator died: the study knows up to job.step.
+
+        The last of them may be one that has to be judged before the training goes on.
+        """
+        self._reports = list(loaded.reports)
+        self.step = loaded.step
+        lost = [(step, metrics) for step, metrics in loaded.reports if self.job.step < step <= loaded.step]
+        for _, metrics in loaded.reports:
+            self.last_metrics.update(metrics)
+        for step, metrics in lost[:-1]:
+            self._channel.send(Progress(self.number, step, metrics))
+        if lost:
+            step, metrics = lost[-1]
+            waits = self.until is not None and step >= self.until and step < (self.job.max_steps or math.inf)
+            self._channel.send(Progress(self.number, step, metrics, waits=waits))
+            if waits:
+                self._obey(self._channel.answer(wait=True))
+                if self.verdict is not Verdict.CONTINUE:
+                    raise TrialPaused if self.verdict is Verdict.PAUSE else TrialStopped
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._saved_at >= self._save_seconds / _SAVE_SHARE
+
+    def _save(self) -> None:
+        if not self._objects or self.job.directory is None:
+            return
+        begin = time.monotonic()
+        checkpoints.save(self.job.directory, self.step, self._objects, self._reports)
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - begin
+
+
+def _number(name: str, value: Any) -> float:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        value = value.detach()
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise StudyError(f"metric {name!r} must be a number; got {value!r}.") from error

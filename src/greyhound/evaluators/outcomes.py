@@ -1,0 +1,101 @@
+"""How a run of a training ended, told from what it raised or returned."""
+
+from __future__ import annotations
+
+import math
+import re
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from greyhound.errors import StudyError, TrialPaused, TrialStopped
+from greyhound.evaluators.live import LiveTrial, TrialDiverged
+from greyhound.jobs import Outcome
+from greyhound.trial import TrialState, Verdict
+
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|CUBLAS_STATUS_ALLOC_FAILED|can't allocate memory|cannot allocate memory|std::bad_alloc",
+    re.IGNORECASE,
+)
+_OWN_FOLDER = str(Path(__file__).parents[1])
+
+
+def completed(trial: LiveTrial, returned: Any) -> Outcome:
+    """The outcome of a training that returned: a table of metrics, a number or several, or nothing.
+
+    FAILED where an objective was neither returned nor reported, DIVERGED where one is NaN or infinite.
+    """
+    try:
+        metrics = _metrics(returned, trial.job.objectives)
+    except StudyError as error:
+        return Outcome(trial.number, TrialState.FAILED, error=str(error))
+    known = {**trial.last_metrics, **metrics}
+    missing = [name for name in trial.job.objectives if name not in known]
+    if missing:
+        told = f"it told {', '.join(known)}" if known else "it reported and returned nothing"
+        return Outcome(
+            trial.number,
+            TrialState.FAILED,
+            error=f"the training ended without {', '.join(missing)}, an objective of the study; {told}.",
+        )
+    finite = all(math.isfinite(known[name]) for name in trial.job.objectives)
+    return Outcome(trial.number, TrialState.COMPLETED if finite else TrialState.DIVERGED, metrics)
+
+
+def raised(trial: LiveTrial, error: BaseException) -> Outcome:
+    """The outcome of a training that was left by an exception."""
+    number = trial.number
+    if isinstance(error, TrialDiverged):
+        return Outcome(number, TrialState.DIVERGED, error="an objective became NaN or infinite")
+    if isinstance(error, TrialPaused):
+        return Outcome(number, TrialState.PAUSED)
+    if isinstance(error, TrialStopped):
+        return Outcome(number, TrialState.STOPPED)
+    if any(cls.__name__ == "TrialPruned" for cls in type(error).__mro__):  # ours, or Optuna's
+        state = TrialState.PAUSED if trial.verdict is Verdict.PAUSE else TrialState.STOPPED
+        return Outcome(number, state)
+    state = TrialState.OUT_OF_MEMORY if is_out_of_memory(error) else TrialState.FAILED
+    return Outcome(number, state, error=_traceback(error))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory, of the device or the machine, ran out."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and says_out_of_memory(str(error))
+
+
+def says_out_of_memory(text: str) -> bool:
+    """Whether a message says that memory ran out."""
+    return _OUT_OF_MEMORY.search(text) is not None
+
+
+def _metrics(returned: Any, objectives: Sequence[str]) -> dict[str, float]:
+    if returned is None:
+        return {}
+    if isinstance(returned, Mapping):
+        items = dict(returned)
+    else:
+        values = list(returned) if isinstance(returned, tuple | list) else [returned]
+        if len(values) != len(objectives):
+            raise StudyError(
+                f"the training returned {len(values)} values for {len(objectives)} objectives ({', '.join(objectives)})."
+            )
+        items = dict(zip(objectives, values, strict=True))
+    try:
+        return {str(name): float(value) for name, value in items.items()}
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise StudyError(
+            f"the training returned {returned!r}; return a number for each objective, a dict of metrics, or nothing."
+        ) from error
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback from the training's first frame on; Greyhound's own frames above it are left out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    first = next((at for at, frame in enumerate(frames) if not frame.filename.startswith(_OWN_FOLDER)), 0)
+    shown = traceback.StackSummary.from_list(frames[first:])
+    return "".join(
+        ["Traceback (most recent call last):\n", *shown.format(), *traceback.format_exception_only(error)]
+    ).rstrip()

@@ -1,0 +1,82 @@
+"""Which checkpoints stay on disk.
+
+Kept are those of trials that may train on (running, paused, failed ones that can be retried), of the
+best trial, of the baseline, and of parents that a running trial may still have to copy from. The rest
+are removed as trials end. Above a quota failed trials' go next, then those of the paused trials with
+the worst values: such a trial would start again from its first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from greyhound.evaluators import checkpoint
+from greyhound.trial import TrialState
+
+if TYPE_CHECKING:
+    from greyhound.history import History
+
+_DISPOSABLE = (TrialState.COMPLETED, TrialState.STOPPED, TrialState.DIVERGED)
+_RETRYABLE = (TrialState.FAILED, TrialState.OUT_OF_MEMORY, TrialState.TIMED_OUT, TrialState.LOST)
+
+
+class Retention:
+    """Removes the checkpoints of one study that are needed no more.
+
+    folder: the study's. quota_bytes: the most that checkpoints may take, None for no bound.
+    """
+
+    def __init__(self, folder: Path, quota_bytes: int | None) -> None:
+        self._folder = folder
+        self._quota_bytes = quota_bytes
+        self._held: set[int] | None = None
+
+    def collect(self, history: History, ended: Iterable[int], winners: set[int]) -> None:
+        """Remove what trials that just ended, or are not among `winners` any more, leave behind."""
+        held = self._scan() if self._held is None else self._held
+        held |= {number for number in ended if checkpoint.latest(self.path(number)) is not None}
+        self._held = held
+        keep = winners | {
+            parent for trial in history.running if (parent := trial.parent) is not None and trial.step == 0
+        }
+        for number in [n for n in held - keep if n < len(history)]:
+            if history.trial(number).state in _DISPOSABLE:
+                self._remove(number)
+        if self._quota_bytes is not None:
+            self._shrink(history, keep, self._quota_bytes)
+
+    def path(self, number: int) -> Path:
+        """The folder of a trial."""
+        return trial_folder(self._folder, number)
+
+    def _shrink(self, history: History, keep: set[int], quota_bytes: int) -> None:
+        sizes = {number: checkpoint.size(self.path(number)) for number in self._held or ()}
+        total = sum(sizes.values())
+        if total <= quota_bytes:
+            return
+        failed = [number for number in history.numbers(*_RETRYABLE) if number in sizes]
+        paused = [number for number in history.numbers(TrialState.PAUSED) if number in sizes]
+        losses = history.losses[:, 0]
+        worst_first = sorted(paused, key=lambda number: (history.trial(number).step, -losses[number]))
+        for number in [n for n in (*failed, *worst_first) if n not in keep]:
+            if total <= quota_bytes:
+                return
+            total -= sizes[number]
+            self._remove(number)
+
+    def _remove(self, number: int) -> None:
+        checkpoint.remove(self.path(number))
+        if self._held is not None:
+            self._held.discard(number)
+
+    def _scan(self) -> set[int]:
+        folders = self._folder.glob("trial-*") if self._folder.is_dir() else ()
+        numbers = (folder.name.removeprefix("trial-") for folder in folders if checkpoint.latest(folder))
+        return {int(number) for number in numbers if number.isdecimal()}
+
+
+def trial_folder(folder: Path, number: int) -> Path:
+    """The folder of trial `number` within its study's."""
+    return folder / f"trial-{number:05d}"

@@ -1,0 +1,265 @@
+"""The inside of a worker process: it runs one job after another until its coordinator is gone.
+
+A thread reads what the coordinator sends; the main thread trains. When the coordinator ends, by
+whatever cause, the thread sees the line closed and ends this process together with all processes
+that the training started. Signals meant for the coordinator (Ctrl-C reaches the whole process
+group) change nothing here.
+
+What a training prints goes to `log.txt` in the trial's folder. That folder is locked while the trial
+trains, so that the worker of a coordinator that died and the worker of the next one never train it
+at once.
+
+This module stays light: nothing is imported here that a worker does not need to start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import faulthandler
+import fcntl
+import mmap
+import os
+import pickle
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any
+
+from greyhound.jobs import Answer, Channel, Evaluator, Job, Message, Outcome
+from greyhound.trial import TrialState
+
+LOG = "log.txt"
+LOCK = "lock"
+LOCK_PATIENCE_S = 30.0
+_LOCK_RETRY_S = 0.1
+_PARENT_CHECK_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The worker has loaded the evaluator and waits for jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unloadable:
+    """The evaluator cannot be loaded in a worker; `error` is the traceback."""
+
+    error: str
+
+
+def main(line: int, evaluator: int, parent: int, cores: Sequence[int], argv: Sequence[str]) -> None:
+    """Serve until the coordinator is gone.
+
+    line, evaluator: file descriptors of the socket to the coordinator and of the pickled evaluator.
+    parent: the coordinator's process. cores: where to run, anywhere if empty. argv: its `sys.argv`.
+    """
+    sys.argv[:] = argv
+    os.set_inheritable(line, False)
+    if cores and hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):  # the machine may have lost a core since they were planned
+            os.sched_setaffinity(0, cores)
+    _shield_from_signals()
+    sys.stdout.reconfigure(encoding="utf-8", errors="replace", line_buffering=True)  # type: ignore[union-attr]
+    faulthandler.enable()
+
+    connection = Connection(line)
+    sending = Lock()
+    jobs: SimpleQueue[tuple[Job, _Line]] = SimpleQueue()
+    Thread(target=_listen, args=(connection, sending, parent, jobs), daemon=True).start()
+    try:
+        evaluate = _load(evaluator)
+    except BaseException:
+        _send(connection, sending, Unloadable(traceback.format_exc()))
+        _end()
+    _send(connection, sending, Ready())
+
+    home = Path.cwd()
+    while True:
+        job, channel = jobs.get()
+        try:
+            with _output_to(job.directory):
+                outcome = run(evaluate, job, channel)
+        except BaseException:
+            outcome = Outcome(job.number, TrialState.FAILED, error=traceback.format_exc())
+        with contextlib.suppress(OSError):
+            os.chdir(home)
+        _send(connection, sending, outcome)
+
+
+def run(evaluator: Evaluator, job: Job, channel: Channel) -> Outcome:
+    """Train a job and say how it ended, whatever the evaluator does. KeyboardInterrupt is let through."""
+    started = time.monotonic()
+    try:
+        with _locked(job.directory):
+            started = time.monotonic()
+            outcome = _checked(evaluator(job, channel))
+    except KeyboardInterrupt:
+        raise
+    except _OccupiedError as error:
+        outcome = Outcome(job.number, TrialState.FAILED, error=str(error))
+    except BaseException:
+        outcome = Outcome(job.number, TrialState.FAILED, error=traceback.format_exc())
+    return replace(outcome, number=job.number, seconds=outcome.seconds or time.monotonic() - started)
+
+
+def kill_descendants(pid: int) -> None:
+    """Kill all processes that process `pid` started, and those that they did."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+
+class _Line:
+    """The channel of one job, as the evaluator sees it."""
+
+    def __init__(self, number: int, connection: Connection[Any, Any], sending: Lock) -> None:
+        self.number = number
+        self.answers: SimpleQueue[Answer] = SimpleQueue()
+        self._connection = connection
+        self._sending = sending
+
+    def send(self, message: Message) -> None:
+        _send(self._connection, self._sending, message)
+
+    def answer(self, wait: bool) -> Answer | None:
+        try:
+            return self.answers.get(block=wait)
+        except Empty:
+            return None
+
+
+class _OccupiedError(Exception):
+    """Another process trains the trial."""
+
+
+def _listen(connection: Connection[Any, Any], sending: Lock, parent: int, jobs: SimpleQueue[tuple[Job, _Line]]) -> None:
+    """Pass on jobs and answers until the coordinator is gone; then end the process."""
+    running: _Line | None = None
+    try:
+        while os.getppid() == parent:
+            if not connection.poll(_PARENT_CHECK_S):
+                continue  # a child that the coordinator forked may hold the line open
+            message = pickle.loads(connection.recv_bytes())
+            if isinstance(message, Job):
+                running = _Line(message.number, connection, sending)
+                jobs.put((message, running))
+            else:
+                number, answer = message
+                if running is not None and running.number == number:
+                    running.answers.put(answer)
+    except (EOFError, OSError):
+        pass
+    except BaseException:
+        traceback.print_exc()
+    _end()
+
+
+def _send(connection: Connection[Any, Any], sending: Lock, message: object) -> None:
+    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    try:
+        with sending:
+            connection.send_bytes(data)
+    except OSError:
+        _end()
+
+
+def _end() -> None:
+    try:
+        kill_descendants(os.getpid())
+    finally:
+        os._exit(1)
+
+
+def _load(descriptor: int) -> Evaluator:
+    """Read without moving the file's offset, which all workers share."""
+    with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as data:
+        evaluator: Evaluator = pickle.loads(data)
+    os.close(descriptor)
+    return evaluator
+
+
+def _checked(outcome: object) -> Outcome:
+    if not isinstance(outcome, Outcome):
+        raise TypeError(f"an evaluator returns an Outcome; this one returned {outcome!r}.")
+    if outcome.state is TrialState.RUNNING:
+        raise ValueError("an evaluator returns how a run ended; this one returned the state RUNNING.")
+    return outcome
+
+
+def _shield_from_signals() -> None:
+    """Leave SIGINT and SIGTERM to the coordinator.
+
+    By handlers rather than SIG_IGN, which would be handed on to the scripts that a training starts;
+    processes that it forks, such as those of a data loader, must still obey SIGTERM.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+
+
+@contextlib.contextmanager
+def _output_to(directory: Path | None) -> Iterator[None]:
+    """Send what is printed, by libraries below Python too, to the log in `directory`; nowhere without one."""
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+    log = os.open(directory / LOG if directory else os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    before = [(number, os.dup(number)) for number in (1, 2)]
+    try:
+        for number, _ in before:
+            os.dup2(log, number)
+        os.close(log)
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        for number, saved in before:
+            os.dup2(saved, number)
+            os.close(saved)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path | None) -> Iterator[None]:
+    """Hold the folder's lock; _OccupiedError if another process keeps it. Nothing without a folder."""
+    if directory is None:
+        yield
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        _lock(descriptor, directory)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            # Closing alone would leave it locked while a forked child lives that inherited it.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, directory: Path) -> None:
+    give_up = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                return  # a file system without locks
+        else:
+            return
+        if time.monotonic() > give_up:
+            raise _OccupiedError(
+                f"another process trains this trial, for {LOCK_PATIENCE_S:g} s already: it holds "
+                f"{directory / LOCK}. End it (`fuser {directory / LOCK}` names it) and run the trial again."
+            )
+        time.sleep(_LOCK_RETRY_S)

@@ -1,0 +1,564 @@
+"""The fold of a study's events: all that samplers, schedulers and reports know.
+
+Folding is incremental: an event costs the same at the first and the ten-thousandth trial, and the
+columns that models need (encoded configurations, losses, states…) are refreshed only for trials
+that changed since they were last read. Folding the events one by one or all at once, in one
+process or another, gives the same history.
+
+Where events contradict each other the first in journal order holds: a second claim of a trial
+number, of a queued configuration or of a paused trial is void, as are a step reported twice and the
+end of a run by a process that no longer owns the trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from greyhound import events as ev
+from greyhound.settings import Settings
+from greyhound.space import Parameter, Space, migrate, parameter_from_dict, widen
+from greyhound.trial import Limit, Objective, Params, Trial, TrialState
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+
+_IDLE_GAP_S = 60.0
+"""Between sessions nothing is recorded: a longer silence before a process joins is not study time."""
+
+
+@dataclass(slots=True)
+class Owner:
+    """A process that drives or drove the study; `last` is when it was last heard of."""
+
+    name: str
+    host: str
+    pid: int
+    born: float
+    last: float
+    left: bool = False
+
+
+@dataclass(slots=True)
+class _Row:
+    """A trial while it is folded. `last` is the highest step reported, -1 before the first."""
+
+    params: dict[str, Any]
+    state: TrialState
+    seed: int
+    source: str
+    until: int | None
+    owner: str
+    started: float
+    parent: int | None
+    run_started: float
+    last: int = -1
+    reports: list[ev.Reported] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    attrs: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    ended: float | None = None
+    seconds: float = 0.0
+    restarts: int = 0
+    requeued: bool = False
+    record: Trial | None = None
+
+
+class History:
+    """What happened in a study so far.
+
+    constraints: the space's constraints that are functions, by name; only needed to search on.
+    """
+
+    def __init__(self, constraints: Mapping[str, Callable[..., Any]] | None = None) -> None:
+        self._functions = dict(constraints or {})
+        self._rows: list[_Row] = []
+        self._by_state: dict[TrialState, dict[int, None]] = {state: {} for state in TrialState}
+        self._queue: list[Params] = []
+        self._taken: set[int] = set()
+        self._columns = _Columns()
+        self._rungs: dict[int, list[float]] = {}
+        self.owners: dict[str, Owner] = {}
+        self.settings: Settings | None = None
+        self.declared: Mapping[str, Any] = {}
+        self.space = Space()
+        self.length = 0
+        self.total_steps = 0
+        self.total_seconds = 0.0
+        self.active_seconds = 0.0
+        self.last_time = 0.0
+        self.first_time = 0.0
+        self.exhausted = False
+
+    @classmethod
+    def of(cls, events: Iterable[ev.Event]) -> History:
+        """The fold of events from the first."""
+        history = cls()
+        for event in events:
+            history.apply(event)
+        return history
+
+    # What was declared
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What is made large or small."""
+        return self.settings.objectives if self.settings else ()
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """Bounds that metrics have to keep to."""
+        return self.settings.limits if self.settings else ()
+
+    @property
+    def seed(self) -> int:
+        """The study's seed."""
+        return self.settings.seed if self.settings else 0
+
+    @property
+    def max_steps(self) -> int | None:
+        """The full length of a training, where it has one."""
+        return self.settings.max_steps if self.settings else None
+
+    @property
+    def define_by_run(self) -> bool:
+        """Whether the trainings name their parameters themselves; `space` is then what they named so far."""
+        return self.settings is not None and self.settings.space is None
+
+    @property
+    def can_start(self) -> bool:
+        """Whether the budget of trials and the sampler leave room for another configuration."""
+        limit = self.settings.budget.trials if self.settings else None
+        return not self.exhausted and (limit is None or len(self._rows) < limit)
+
+    # Trials as records
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def trial(self, number: int) -> Trial:
+        """The trial of this number; IndexError where there is none."""
+        if number < 0:
+            raise IndexError(number)
+        row = self._rows[number]
+        if row.record is None:
+            row.record = Trial(
+                number=number,
+                params=dict(row.params),
+                state=row.state,
+                seed=row.seed,
+                source=row.source,
+                step=max(row.last, 0),
+                until=row.until,
+                metrics=dict(row.metrics),
+                reports=tuple(row.reports),
+                error=row.error,
+                attrs=dict(row.attrs),
+                started=row.started,
+                ended=row.ended,
+                seconds=row.seconds,
+                restarts=row.restarts,
+                requeued=row.requeued,
+                parent=row.parent,
+                owner=row.owner,
+            )
+        return row.record
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """All trials by number."""
+        return _Trials(self, range(len(self._rows)))
+
+    def numbers(self, *states: TrialState) -> list[int]:
+        """Numbers of the trials in any of the states, in the order in which they entered them."""
+        return [number for state in states for number in self._by_state[state]]
+
+    def count(self, *states: TrialState) -> int:
+        """How many trials are in any of the states."""
+        return sum(len(self._by_state[state]) for state in states)
+
+    def select(self, *states: TrialState) -> Sequence[Trial]:
+        """The trials in any of the states."""
+        return _Trials(self, self.numbers(*states))
+
+    @property
+    def completed(self) -> Sequence[Trial]:
+        """Trials that were trained to their end."""
+        return self.select(TrialState.COMPLETED)
+
+    @property
+    def running(self) -> Sequence[Trial]:
+        """Trials that some worker trains now."""
+        return self.select(TrialState.RUNNING)
+
+    @property
+    def paused(self) -> Sequence[Trial]:
+        """Trials that may be resumed."""
+        return self.select(TrialState.PAUSED)
+
+    @property
+    def requeued(self) -> list[int]:
+        """Numbers of the trials that wait to be taken up again before any other."""
+        return sorted(number for number in self._by_state[TrialState.PAUSED] if self._rows[number].requeued)
+
+    @property
+    def queue(self) -> Sequence[tuple[int, Params]]:
+        """Configurations that the user asked for and nobody took yet, with their tickets."""
+        if len(self._taken) == len(self._queue):
+            return ()
+        return [(at, params) for at, params in enumerate(self._queue) if at not in self._taken]
+
+    def curve(self, number: int, metric: str) -> tuple[list[int], list[float]]:
+        """Steps and values of a metric, as far as the trial reported it."""
+        reports = [report for report in self._rows[number].reports if metric in report.metrics]
+        return [report.step for report in reports], [report.metrics[metric] for report in reports]
+
+    def elapsed_seconds(self, now: float) -> float:
+        """Wall-clock time for which the study has been run, up to `now` where it is running."""
+        live = any(not owner.left for owner in self.owners.values())
+        return self.active_seconds + (max(0.0, now - self.last_time) if live else 0.0)
+
+    def device_seconds(self, now: float) -> float:
+        """Time that trials trained, those running now up to `now` included."""
+        running = sum(max(0.0, now - self._rows[number].run_started) for number in self._by_state[TrialState.RUNNING])
+        return self.total_seconds + running
+
+    def run_seconds(self, number: int, now: float) -> float:
+        """How long the trial's current run has lasted; 0 where it does not run."""
+        row = self._rows[number]
+        return max(0.0, now - row.run_started) if row.state is TrialState.RUNNING else 0.0
+
+    # Columns, one row a trial, in the order of numbers
+
+    @property
+    def X(self) -> Floats:  # noqa: N802
+        """Encoded configurations, (n, d) in the unit cube; inactive entries are 0.5."""
+        return self._columns.read(self, "X")  # type: ignore[no-any-return]
+
+    @property
+    def active(self) -> Bools:
+        """Which parameters each trial has, (n, d)."""
+        return self._columns.read(self, "active")  # type: ignore[no-any-return]
+
+    @property
+    def losses(self) -> Floats:
+        """Objectives to minimise, (n, m): the last value of each; NaN where missing or the trial failed."""
+        return self._columns.read(self, "losses")  # type: ignore[no-any-return]
+
+    @property
+    def violations(self) -> Floats:
+        """By how much each limit is broken, (n, k) >= 0; NaN where its metric is missing."""
+        return self._columns.read(self, "violations")  # type: ignore[no-any-return]
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """Steps trained, (n,)."""
+        return self._columns.read(self, "steps")  # type: ignore[no-any-return]
+
+    @property
+    def seconds(self) -> Floats:
+        """Seconds trained, (n,), runs that go on now left out."""
+        return self._columns.read(self, "seconds")  # type: ignore[no-any-return]
+
+    @property
+    def failed(self) -> Bools:
+        """Which trials failed, (n,)."""
+        return self._columns.read(self, "failed")  # type: ignore[no-any-return]
+
+    def losses_at(self, step: int) -> Sequence[float]:
+        """The first objective, to minimise, when each trial first reported `step` steps or more, (n,).
+
+        NaN for trials that have not come so far, infinity where the objective was NaN or missing.
+        """
+        values = self._rungs.get(step)
+        if values is None:
+            values = self._rungs[step] = [self._loss_at(row, step) for row in self._rows]
+        return values
+
+    # The fold
+
+    def apply(self, event: ev.Event) -> None:
+        """Fold one event."""
+        if not self.length:
+            self.first_time = event.time
+        self.length += 1
+        self._count_time(event)
+        _FOLDS[type(event)](self, event)
+
+    def _count_time(self, event: ev.Event) -> None:
+        gap = event.time - self.last_time
+        if gap <= 0:
+            return
+        if self.last_time:
+            joins = type(event) is ev.Joined
+            if (gap <= _IDLE_GAP_S or not joins) and any(not owner.left for owner in self.owners.values()):
+                self.active_seconds += gap
+        self.last_time = event.time
+
+    def _declared(self, event: ev.Declared) -> None:
+        settings = Settings.from_json(event.settings, self._functions)
+        if settings.space is not None:
+            if self.settings is not None and self.settings.space is not None and settings.space != self.settings.space:
+                move = migrate(self.settings.space, settings.space)
+                for row in self._rows:
+                    row.params = move(row.params)
+                    row.record = None
+                self._queue = [move(dict(params)) for params in self._queue]
+            self.space = settings.space
+        self.settings, self.declared = settings, event.settings
+        self.exhausted = False
+        self._columns = _Columns()
+        self._rungs = {}
+
+    def _joined(self, event: ev.Joined) -> None:
+        self.owners[event.owner] = Owner(event.owner, event.host, event.pid, event.born, event.time)
+
+    def _beat(self, event: ev.Beat) -> None:
+        self._heard(event.owner, event.time)
+
+    def _left(self, event: ev.Left) -> None:
+        self._heard(event.owner, event.time)
+        if event.owner in self.owners:
+            self.owners[event.owner].left = True
+
+    def _enqueued(self, event: ev.Enqueued) -> None:
+        self._queue.append(event.params)
+
+    def _started(self, event: ev.Started) -> None:
+        self._heard(event.owner, event.time)
+        if event.trial != len(self._rows) or event.ticket in self._taken:
+            return
+        if event.ticket is not None:
+            self._taken.add(event.ticket)
+        self._rows.append(
+            _Row(
+                dict(event.params), TrialState.RUNNING, event.seed, event.source, event.until, event.owner,
+                event.time, event.parent, event.time,
+            )
+        )  # fmt: skip
+        self._by_state[TrialState.RUNNING][event.trial] = None
+        for step, values in self._rungs.items():
+            values.append(self._loss_at(self._rows[-1], step))
+        self._columns.dirty.add(event.trial)
+
+    def _resumed(self, event: ev.Resumed) -> None:
+        self._heard(event.owner, event.time)
+        row = self._row(event.trial)
+        if row is None or row.state is not TrialState.PAUSED:
+            return
+        self._move(event.trial, row, TrialState.RUNNING)
+        row.owner, row.until, row.run_started = event.owner, event.until, event.time
+        row.requeued = False
+        row.ended = row.error = None
+
+    def _continued(self, event: ev.Continued) -> None:
+        if (row := self._row(event.trial)) is not None:
+            row.until = event.until
+            row.record = None
+
+    def _suggested(self, event: ev.Suggested) -> None:
+        row = self._row(event.trial)
+        if row is None or event.name in row.params:
+            return
+        row.params[event.name] = event.value
+        row.record = None
+        seen = parameter_from_dict(event.name, event.parameter)
+        known: dict[str, Parameter] = dict(self.space.parameters)
+        merged = widen(known[event.name], seen) if event.name in known else seen
+        if known.get(event.name) != merged:
+            self.space = Space({**known, event.name: merged})
+            self._columns = _Columns()
+        self._columns.dirty.add(event.trial)
+
+    def _reported(self, event: ev.Reported) -> None:
+        row = self._row(event.trial)
+        if row is None or event.step <= row.last or row.state.final:
+            return
+        if (owner := self.owners.get(row.owner)) is not None:
+            owner.last = event.time
+        self.total_steps += event.step - max(row.last, 0)
+        for step, values in self._rungs.items():
+            if row.last < step <= event.step:
+                values[event.trial] = self._loss(event.metrics)
+        row.last = event.step
+        row.reports.append(event)
+        row.metrics.update(event.metrics)
+        row.record = None
+        self._columns.dirty.add(event.trial)
+
+    def _noted(self, event: ev.Noted) -> None:
+        if (row := self._row(event.trial)) is not None:
+            row.attrs.update(event.attrs)
+            row.record = None
+
+    def _ended(self, event: ev.Ended) -> None:
+        self._heard(event.owner, event.time)
+        row = self._row(event.trial)
+        if row is None or row.owner != event.owner:
+            return
+        if row.state is TrialState.COMPLETED and event.state is TrialState.COMPLETED:
+            self._complete_later(event, row)  # the training returned more after its last report
+        elif row.state is TrialState.RUNNING or (row.state is TrialState.PAUSED and event.state.final):
+            row.metrics.update(event.metrics)
+            row.error = event.error
+            row.ended = event.time
+            self._spend(row, event)
+            self._move(event.trial, row, event.state)
+
+    def _complete_later(self, event: ev.Ended, row: _Row) -> None:
+        row.metrics.update(event.metrics)
+        self._spend(row, event)
+        row.ended = event.time
+        row.record = None
+        self._columns.dirty.add(event.trial)
+
+    def _requeued(self, event: ev.Requeued) -> None:
+        row = self._row(event.trial)
+        if row is None or row.state in (TrialState.COMPLETED, TrialState.STOPPED):
+            return
+        if row.state is TrialState.PAUSED:
+            row.requeued, row.record = True, None
+            return
+        if row.state is TrialState.RUNNING:  # its process died without a word
+            self.total_seconds += max(0.0, self._last_heard(row) - row.run_started)
+            row.seconds += max(0.0, self._last_heard(row) - row.run_started)
+        row.restarts += 1
+        row.requeued = True
+        row.error = event.why
+        self._move(event.trial, row, TrialState.PAUSED)
+
+    def _row(self, number: int) -> _Row | None:
+        return self._rows[number] if 0 <= number < len(self._rows) else None
+
+    def _move(self, number: int, row: _Row, state: TrialState) -> None:
+        del self._by_state[row.state][number]
+        self._by_state[state][number] = None
+        row.state = state
+        row.record = None
+        self._columns.dirty.add(number)
+
+    def _spend(self, row: _Row, event: ev.Ended) -> None:
+        row.seconds += event.seconds
+        self.total_seconds += event.seconds
+
+    def _heard(self, owner: str, time: float) -> None:
+        if owner in self.owners:
+            self.owners[owner].last = time
+
+    def _last_heard(self, row: _Row) -> float:
+        return row.reports[-1].time if row.reports else row.run_started
+
+    def _loss(self, metrics: Mapping[str, float]) -> float:
+        if not self.objectives:
+            return float("inf")
+        objective = self.objectives[0]
+        value = objective.loss(metrics.get(objective.metric, float("nan")))
+        return value if value == value else float("inf")
+
+    def _loss_at(self, row: _Row, step: int) -> float:
+        if row.last < step:
+            return float("nan")
+        return next(self._loss(report.metrics) for report in row.reports if report.step >= step)
+
+
+_FOLDS: Mapping[type[ev.Event], Callable[[History, Any], None]] = {
+    ev.Declared: History._declared,
+    ev.Joined: History._joined,
+    ev.Beat: History._beat,
+    ev.Left: History._left,
+    ev.Enqueued: History._enqueued,
+    ev.Started: History._started,
+    ev.Resumed: History._resumed,
+    ev.Continued: History._continued,
+    ev.Suggested: History._suggested,
+    ev.Reported: History._reported,
+    ev.Noted: History._noted,
+    ev.Ended: History._ended,
+    ev.Requeued: History._requeued,
+}
+
+
+class _Trials(Sequence[Trial]):
+    """Trials of a history by number, made into records when they are looked at."""
+
+    def __init__(self, history: History, numbers: Sequence[int]) -> None:
+        self._history = history
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self._history.trial(number) for number in self._numbers[at]]
+        return self._history.trial(self._numbers[at])
+
+    def __iter__(self) -> Iterator[Trial]:
+        return (self._history.trial(number) for number in self._numbers)
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+
+class _Columns:
+    """The arrays of a history, with room to grow; only rows of trials in `dirty` are written anew."""
+
+    def __init__(self) -> None:
+        self.dirty: set[int] = set()
+        self._filled = 0
+        self._arrays: dict[str, Any] = {}
+
+    def read(self, history: History, name: str) -> Any:
+        """The array `name` with a row for each trial; a view that the next change may overwrite."""
+        count = len(history)
+        if not self._arrays or len(self._arrays["steps"]) < count:
+            self._grow(history, count)
+        changed = {*range(self._filled, count), *self.dirty}
+        for number in changed:
+            self._write(history, number)
+        self._filled = count
+        self.dirty.clear()
+        view = self._arrays[name][:count]
+        view.flags.writeable = False
+        return view
+
+    def _grow(self, history: History, count: int) -> None:
+        import numpy as np
+
+        room = max(64, 2 * count)
+        widths = {
+            "X": (len(history.space), np.float64, 0.5),
+            "active": (len(history.space), np.bool_, False),
+            "losses": (len(history.objectives), np.float64, np.nan),
+            "violations": (len(history.limits), np.float64, np.nan),
+            "steps": (None, np.int64, 0),
+            "seconds": (None, np.float64, 0.0),
+            "failed": (None, np.bool_, False),
+        }
+        for name, (width, kind, empty) in widths.items():
+            array: Any = np.full(room if width is None else (room, width), empty, dtype=kind)
+            if name in self._arrays:
+                array[: self._filled] = self._arrays[name][: self._filled]
+            self._arrays[name] = array
+
+    def _write(self, history: History, number: int) -> None:
+        row = history._rows[number]
+        for at, (name, parameter) in enumerate(history.space.parameters.items()):
+            there = name in row.params
+            self._arrays["active"][number, at] = there
+            self._arrays["X"][number, at] = parameter.encode(row.params[name]) if there else 0.5
+        for at, objective in enumerate(history.objectives):
+            value = row.metrics.get(objective.metric, float("nan"))
+            self._arrays["losses"][number, at] = float("nan") if row.state.failed else objective.loss(value)
+        for at, limit in enumerate(history.limits):
+            value = row.metrics.get(limit.metric, float("nan"))
+            over = value - limit.bound if limit.upper else limit.bound - value
+            self._arrays["violations"][number, at] = over if over != over else max(0.0, over)
+        self._arrays["steps"][number] = max(row.last, 0)
+        self._arrays["seconds"][number] = row.seconds
+        self._arrays["failed"][number] = row.state.failed

@@ -1,0 +1,54 @@
+"""The sampler's seam: which configuration next?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from greyhound.history import History
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a sampler can do; what it can't it refuses with a SpaceError or StudyError.
+
+    finite: it ends by itself when it has proposed all that it has. conditional, constraints: it
+    takes spaces with `when=` and with constraints. objectives: the most objectives that it takes.
+    model: it learns from results, so that its suggestions need time and gain by fresh results.
+    """
+
+    finite: bool = False
+    conditional: bool = True
+    constraints: bool = True
+    objectives: int = 99
+    model: bool = False
+
+
+class Sampler(Protocol):
+    """Proposes configurations; a pure function of its arguments.
+
+    A sampler is a frozen dataclass of its options and keeps nothing between calls.
+    """
+
+    traits: ClassVar[Traits]
+
+    def suggest(self, history: History, count: int, rng: np.random.Generator) -> Sequence[dict[str, Any]]:
+        """Up to `count` valid configurations of history.space to try next.
+
+        Fewer, or none, say that no more are left to try. Trials that still run are in the history
+        without a result. rng is derived from the study's seed and the next trial's number.
+        """
+
+
+def tried_keys(history: History) -> set[Any] | None:
+    """Keys of the configurations tried so far where the space is finite, else None.
+
+    In a finite space a configuration is proposed once; repeats that are wanted are enqueued.
+    """
+    if history.space.size is None:
+        return None
+    return {history.space.key(trial.params) for trial in history.trials}

@@ -1,0 +1,92 @@
+"""Grid search, in an order that covers the space early, and that ends by itself.
+
+The points are visited in the order in which a Sobol sequence falls into their cells, not row by row:
+after any number of trials what was tried is spread over the whole space, so that a grid which is
+cut short has still looked everywhere.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from greyhound.errors import StudyError
+from greyhound.samplers.base import Traits
+from greyhound.samplers.sobol import unit_point
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from greyhound.history import History
+    from greyhound.space import Space
+
+_MOST_POINTS = 200_000
+_MOST_DRAWS = 20_000
+_ORDER_SEED = 0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every combination of at most `levels` values of each parameter, once.
+
+    levels: values of a continuous (or long) parameter, at least 2; shorter ones are tried in full.
+    """
+
+    levels: int = 5
+    traits: ClassVar[Traits] = Traits(finite=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.levels, int) or self.levels < 2:
+            raise StudyError(f"grid: levels must be a whole number of at least 2; got {self.levels!r}.")
+
+    def suggest(self, history: History, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+        """The next `count` points of the grid that no trial has; none when all were tried."""
+        space = history.space
+        tried = {space.key(trial.params) for trial in history.trials}
+        left = (dict(params) for params in _ordered(_Held(space), self.levels) if space.key(params) not in tried)
+        return list(islice(left, count))
+
+
+class _Held:
+    """A space as the key of a cache: the same object, or an equal one."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+
+    def __hash__(self) -> int:
+        return hash(self.space.names)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held) and self.space == other.space
+
+
+@functools.lru_cache(maxsize=4)
+def _ordered(held: _Held, levels: int) -> tuple[dict[str, Any], ...]:
+    space = held.space
+    points = list(islice(space.grid(levels), _MOST_POINTS + 1))
+    if len(points) > _MOST_POINTS:
+        raise StudyError(
+            f"grid: {levels} levels give over {_MOST_POINTS} combinations of {len(space)} parameters; "
+            f"take fewer levels, fix some parameters, or use another sampler."
+        )
+    return tuple(_spread(space, points, levels))
+
+
+def _spread(space: Space, points: list[dict[str, Any]], levels: int) -> list[dict[str, Any]]:
+    """The grid's points in the order in which a Sobol sequence first falls into their cells."""
+    left = {space.key(point): point for point in points}
+    axes = [parameter.values(levels) for parameter in space.parameters.values()]
+    ordered = []
+    for at in range(min(4 * len(points), _MOST_DRAWS) if space.names else 0):
+        units = unit_point(len(space), _ORDER_SEED, at)
+        cells = [axis[int(unit * len(axis))] for axis, unit in zip(axes, units, strict=True)]
+        whole = dict(zip(space.names, cells, strict=True))
+        point = left.pop(space.key({name: whole[name] for name in space.active(whole)}), None)
+        if point is not None:
+            ordered.append(point)
+    rest = list(left.values())
+    random.Random(_ORDER_SEED).shuffle(rest)
+    return ordered + rest

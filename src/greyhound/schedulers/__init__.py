@@ -1,0 +1,24 @@
+"""Schedulers: who trains next, and until when? One file a rule; this is their registry.
+
+To add one: write the file, add a line to the table. Other packages register theirs through the
+entry point group `greyhound.schedulers`.
+"""
+
+from greyhound.registry import Registry
+from greyhound.schedulers.base import Action, Resume, Scheduler, Start, Traits, Wait
+
+REGISTRY = Registry(
+    "scheduler",
+    {
+        "asha": "greyhound.schedulers.asha:Asha",
+        "none": "greyhound.schedulers.full:Full",
+    },
+)
+
+
+def choose(max_steps: int | None, objectives: int) -> str:
+    """What "auto" stands for: early stopping where a training's length is known and one metric counts."""
+    return "asha" if max_steps is not None and max_steps >= 4 and objectives == 1 else "none"
+
+
+__all__ = ["REGISTRY", "Action", "Resume", "Scheduler", "Start", "Traits", "Wait", "choose"]

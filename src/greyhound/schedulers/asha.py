@@ -1,0 +1,100 @@
+"""Asynchronous successive halving that pauses and promotes.
+
+Every configuration trains to the first rung and pauses there. A free worker resumes a trial that is
+among the best 1/eta of those that reached its rung; where there is none it starts a new configuration.
+Nobody waits for a rung to fill, and a promoted trial goes on from its checkpoint.
+
+Source: Li et al. 2020, "A system for massively parallel hyperparameter tuning", algorithm 2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from greyhound.errors import StudyError
+from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait
+from greyhound.trial import TrialState, Verdict
+
+if TYPE_CHECKING:
+    from greyhound.history import History
+    from greyhound.trial import Trial
+
+
+@dataclass(frozen=True)
+class Asha:
+    """Rungs at min_steps · etaᵏ steps, below max_steps where that is known.
+
+    eta: 2 or more; 1/eta of a rung's trials are promoted. min_steps: the first rung, 1 or more; None
+    for max_steps / eta³, so that there are three rungs below the end, or 1 without max_steps.
+    """
+
+    eta: int = 3
+    min_steps: int | None = None
+    traits: ClassVar[Traits] = Traits(objectives=1)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.eta, int) or self.eta < 2:
+            raise StudyError(f"asha: eta must be a whole number of at least 2; got {self.eta!r}.")
+        if self.min_steps is not None and (not isinstance(self.min_steps, int) or self.min_steps < 1):
+            raise StudyError(f"asha: min_steps must be a whole number of at least 1; got {self.min_steps!r}.")
+
+    def next(self, history: History) -> Action:
+        """A promotion where one is due, highest rung first; else a new configuration.
+
+        When no new ones are to be had, the best paused trial is brought to the end, so that a study
+        has a winner that was trained in full.
+        """
+        paused = set(history.numbers(TrialState.PAUSED))
+        rungs = list(self._reached_rungs(history)) if paused else []
+        for rung in reversed(rungs):
+            due = [number for number in self._promotable(history, rung) if number in paused]
+            due = [number for number in due if history.trial(number).step < self._after(history, rung)]
+            if due:
+                return Resume(due[0])
+        if history.can_start:
+            return Start()
+        if not history.running and not history.completed:
+            for rung in reversed(rungs):
+                best = [number for number in self._ranked(history, rung) if number in paused]
+                if best:
+                    return Resume(best[0])
+        return Wait()
+
+    def judge(self, history: History, trial: Trial) -> Verdict:
+        """Every trial pauses at its rung; `next` resumes it, at once if it is among the best."""
+        return Verdict.PAUSE
+
+    def until(self, history: History, trial: Trial | None) -> int | None:
+        """The next rung, or the end of the training."""
+        step = trial.step if trial is not None else 0
+        return next((rung for rung in self._rungs(history, step) if rung > step), history.max_steps)
+
+    def _rungs(self, history: History, step: int) -> Iterator[int]:
+        """Rungs in rising order, up to the first above `step`."""
+        end = history.max_steps
+        rung = self.min_steps or max(1, round((end or 1) / self.eta**3))
+        while end is None or rung < end:
+            yield rung
+            if rung > step:
+                return
+            rung *= self.eta
+
+    def _reached_rungs(self, history: History) -> Iterator[int]:
+        highest = int(history.steps.max()) if len(history) else 0
+        return (rung for rung in self._rungs(history, highest) if rung <= highest)
+
+    def _after(self, history: History, rung: int) -> int:
+        return min(rung * self.eta, history.max_steps or rung * self.eta)
+
+    def _ranked(self, history: History, rung: int) -> list[int]:
+        """Trials that reached the rung and did not fail, the best first; ties go to the older."""
+        losses = history.losses_at(rung)
+        reached = [number for number, loss in enumerate(losses) if not math.isnan(loss)]
+        return sorted(reached, key=losses.__getitem__)
+
+    def _promotable(self, history: History, rung: int) -> list[int]:
+        ranked = self._ranked(history, rung)
+        return ranked[: len(ranked) // self.eta]

@@ -1,0 +1,115 @@
+"""One process's hold on a study: it folds the journal, claims trials under a name of its own, and
+puts back those of processes that died.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from greyhound import events as ev
+from greyhound.errors import StudyError
+from greyhound.history import History
+from greyhound.settings import missing_constraints
+from greyhound.storage import Journal, presence
+from greyhound.trial import TrialState
+
+_RECOVER_EVERY_S = 10.0
+
+
+class Session:
+    """A journal and its fold, kept in step.
+
+    functions: the space's constraints that are functions, by name. clock: gives Unix seconds.
+    """
+
+    def __init__(
+        self, journal: Journal, functions: Mapping[str, Callable[..., Any]], clock: Callable[[], float]
+    ) -> None:
+        self.journal = journal
+        self.history = History(functions)
+        self.clock = clock
+        self.owner: str | None = None
+        self.closed = False
+        self._functions = functions
+        self._position = 0
+        self._last_recovery = -math.inf
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Fold what other processes wrote."""
+        for event in self.journal.read(self._position):
+            self.history.apply(event)
+            self._position += 1
+
+    def append(self, *events: ev.Event) -> None:
+        """Write events as one batch, and fold them in the order that the journal gave them."""
+        if not events:
+            return
+        last = self.journal.append(events)
+        if last == self._position + len(events):  # nobody else wrote in between
+            for event in events:
+                self.history.apply(event)
+            self._position = last
+        else:
+            self.refresh()
+
+    def join(self) -> str:
+        """The name under which this process claims trials. StudyError where it can't drive the study."""
+        if self.closed:
+            raise StudyError("the study is closed; open it again with Study.load or gh.Study.")
+        if self.owner is None:
+            self._check_constraints()
+            joined = presence.join(self.clock())
+            self.owner = joined.owner
+            weakref.finalize(self, presence.leave, joined.owner)
+            self.append(joined)
+        return self.owner
+
+    def recover(self) -> None:
+        """Put back the trials of processes that died; looked at every ten seconds at most."""
+        now = self.clock()
+        if 0 <= now - self._last_recovery < _RECOVER_EVERY_S:
+            return
+        self._last_recovery = now
+        owners = self.history.owners
+        orphans = [
+            trial.number
+            for trial in self.history.running
+            if trial.owner in owners and not presence.alive(owners[trial.owner], now)
+        ]
+        self.append(*(ev.Requeued(now, number, "its process died") for number in orphans))
+
+    def holds(self, number: int) -> bool:
+        """Whether this process has the trial and it runs."""
+        if number >= len(self.history):
+            return False
+        trial = self.history.trial(number)
+        return trial.state is TrialState.RUNNING and trial.owner == self.owner
+
+    def beat(self) -> None:
+        """Tell other machines that this process lives, if it has been silent."""
+        if self.owner is not None and self.clock() - self.history.last_time >= presence.BEAT_S:
+            self.append(ev.Beat(self.clock(), self.owner))
+
+    def close(self) -> None:
+        """Put back what this process still holds, and leave. Safe to call twice."""
+        if self.closed:
+            return
+        self.closed = True
+        if self.owner is not None:
+            now = self.clock()
+            mine = [trial.number for trial in self.history.running if trial.owner == self.owner]
+            self.append(*(ev.Requeued(now, number, "interrupted") for number in mine), ev.Left(now, self.owner))
+            presence.leave(self.owner)
+        self.journal.close()
+
+    def _check_constraints(self) -> None:
+        missing = missing_constraints(self.history.declared, self._functions)
+        if missing:
+            raise StudyError(
+                f"the constraint {missing[0]!r} is a Python function, which a study file cannot hold: "
+                f"continue the study from its own program, or write the constraint as an expression."
+            )

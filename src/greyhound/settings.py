@@ -1,0 +1,127 @@
+"""What a study is: its space, its goals and its means, as declared in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from greyhound.budget import Budget
+from greyhound.errors import GreyhoundError, StorageError, StudyError
+from greyhound.space import Space
+from greyhound.trial import Limit, Objective
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A study's declaration.
+
+    space: None while it is defined by run. sampler, scheduler: the registry's JSON form. target:
+    what is tuned, for a command that continues the study: {"function": "module:name"} or
+    {"command": [...]} and the workers' options; empty where only its own program can.
+    """
+
+    objectives: tuple[Objective, ...]
+    space: Space | None = None
+    limits: tuple[Limit, ...] = ()
+    seed: int = 0
+    sampler: Any = "auto"
+    scheduler: Any = "auto"
+    max_steps: int | None = None
+    budget: Budget = field(default_factory=Budget)
+    target: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-safe values; constraints that are functions are kept by name only."""
+        return {
+            "objectives": [[objective.metric, objective.maximize] for objective in self.objectives],
+            "space": self.space.to_dict() if self.space is not None else None,
+            "limits": [[limit.metric, limit.bound, limit.upper] for limit in self.limits],
+            "seed": self.seed,
+            "sampler": self.sampler,
+            "scheduler": self.scheduler,
+            "max_steps": self.max_steps,
+            "budget": self.budget.to_json(),
+            "target": dict(self.target),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> Settings:
+        """What `to_json` wrote; StorageError where it is damaged.
+
+        functions: the constraints that are functions, by name; one that is not among them is left
+        out, which does for reading a study and is checked by whoever would search with it.
+        """
+        try:
+            return cls(
+                objectives=tuple(Objective(str(metric), bool(up)) for metric, up in data["objectives"]),
+                space=_space(data["space"], functions),
+                limits=tuple(Limit(str(metric), float(bound), bool(up)) for metric, bound, up in data["limits"]),
+                seed=int(data["seed"]),
+                sampler=data["sampler"],
+                scheduler=data["scheduler"],
+                max_steps=data["max_steps"],
+                budget=Budget(**data["budget"]),
+                target=data["target"],
+            )
+        except (KeyError, TypeError, ValueError, GreyhoundError) as error:
+            raise StorageError(f"the study's settings in the journal are damaged: {error}") from error
+
+
+def missing_constraints(data: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> list[str]:
+    """Names of the constraints in a declaration that are functions and not among `functions`."""
+    constraints = (data.get("space") or {}).get("constraints") or {}
+    return [name for name, rule in constraints.items() if rule is None and name not in functions]
+
+
+def _space(data: Mapping[str, Any] | None, functions: Mapping[str, Callable[..., Any]]) -> Space | None:
+    if data is None:
+        return None
+    constraints = data.get("constraints") or {}
+    kept = {name: rule for name, rule in constraints.items() if rule is not None or name in functions}
+    rest = {name: value for name, value in data.items() if name != "constraints"}
+    return Space.from_dict({**rest, "constraints": kept} if kept else rest, functions=functions)
+
+
+def read_objectives(maximize: str | Sequence[str], minimize: str | Sequence[str]) -> tuple[Objective, ...]:
+    """Objectives from the names of metrics; neither given means to minimise "value"."""
+    up = [Objective(name, True) for name in _names(maximize, "maximize")]
+    down = [Objective(name, False) for name in _names(minimize, "minimize")]
+    objectives = (*up, *down) or (Objective("value", False),)
+    names = [objective.metric for objective in objectives]
+    for name in names:
+        if names.count(name) > 1:
+            raise StudyError(f"the metric {name!r} is named twice among maximize and minimize.")
+    return objectives
+
+
+def _names(value: str | Sequence[str], what: str) -> list[str]:
+    names = [value] if isinstance(value, str) else list(value)
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise StudyError(f"{what}: write the name of a metric, or a list of names; got {value!r}.")
+    return names
+
+
+def read_limits(subject_to: str | Sequence[str]) -> tuple[Limit, ...]:
+    """Limits from texts such as "latency_ms <= 5"."""
+    return tuple(Limit.parse(text) for text in _names(subject_to, "subject_to"))
+
+
+def read_seed(seed: Any) -> int:
+    """A seed, checked."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise StudyError(f"seed must be a whole number of at least 0; got {seed!r}.")
+    return seed
+
+
+def read_max_steps(steps: int | None) -> int | None:
+    """The length of a training, checked."""
+    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
+        raise StudyError(f"max_steps must be a whole number of at least 1, or None; got {steps!r}.")
+    return steps
+
+
+def goals(objectives: Sequence[Objective]) -> str:
+    """The objectives in words: "maximize accuracy, minimize bytes"."""
+    return ", ".join(f"{'maximize' if each.maximize else 'minimize'} {each.metric}" for each in objectives)

@@ -1,0 +1,73 @@
+"""Journals: where the events of a study are kept.
+
+`open_journal` finds the right one for what a user writes: None (memory), a file name or a URL.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from greyhound.errors import StorageError
+from greyhound.storage.base import Journal
+from greyhound.storage.memory import Memory
+
+DEFAULT_NAME = "study"
+
+
+def open_journal(storage: str | Path | Journal | None, name: str | None = None, *, create: bool = True) -> Journal:
+    """The journal of study `name` in `storage`.
+
+    storage: None for memory, a file name or "sqlite:///file" for SQLite, "postgresql://…" for
+    PostgreSQL, or a Journal, which is used as it is. name: None means the only study there is, or
+    "study" where there is none. StorageError says what is wrong with either.
+    """
+    if storage is None:
+        return Memory()
+    if not isinstance(storage, str | Path):
+        return storage
+    from greyhound.storage.sql import Sql, study_names
+
+    url = to_url(storage)
+    if name is None:
+        names = study_names(url) if not create or _exists(url) else []
+        if len(names) > 1:
+            raise StorageError(f"{storage}: holds several studies: {', '.join(map(repr, names))}; give a name.")
+        if not names and not create:
+            raise StorageError(f"{storage}: holds no study yet.")
+        name = names[0] if names else DEFAULT_NAME
+    return Sql(url, name, create=create)
+
+
+def to_url(storage: str | Path) -> str:
+    """A file name as the URL of a SQLite database; a URL as it is."""
+    text = str(storage)
+    return text if "://" in text else f"sqlite:///{text}"
+
+
+def folder_beside(journal: Journal) -> Path | None:
+    """Where a study's checkpoints and logs go: beside its SQLite file; None for other journals."""
+    if isinstance(journal, Memory):
+        return None
+    from greyhound.storage import sql
+
+    if not isinstance(journal, sql.Sql) or (path := sql.sqlite_path(journal.url)) is None:
+        return None
+    return path.with_name(f"{path.stem}.files") / journal.name.replace("/", "_")
+
+
+def _exists(url: str) -> bool:
+    from greyhound.storage.sql import shown, sqlite_path, study_names
+
+    path = sqlite_path(url)
+    if path is not None:
+        return path.exists() and path.stat().st_size > 0
+    try:
+        study_names(url)
+    except StorageError as error:
+        if str(error).startswith(f"{shown(url)}: this database holds no"):
+            return False
+        raise
+    return True
+
+
+__all__ = ["DEFAULT_NAME", "Journal", "Memory", "folder_beside", "open_journal", "to_url"]

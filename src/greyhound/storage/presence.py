@@ -1,0 +1,57 @@
+"""Who drives a study: processes that claim trials, and whether they still live.
+
+On its own machine a process is looked up by number and birth, so that a killed one is known at once.
+Of a process on another machine only its silence tells: it writes at least a beat every half minute.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+import socket
+
+import psutil
+
+from greyhound.events import Joined
+from greyhound.history import Owner
+
+BEAT_S = 30.0
+_SILENCE_S = 300.0
+_SAME_BIRTH_S = 2.0
+
+_here: set[str] = set()
+"""Owners in this very process that have not been closed."""
+
+
+def join(now: float) -> Joined:
+    """A new owner for this process."""
+    name = secrets.token_hex(4)
+    _here.add(name)
+    return Joined(now, name, socket.gethostname(), os.getpid(), _born(os.getpid()))
+
+
+def leave(name: str) -> None:
+    """Forget an owner of this process: its trials may be taken over."""
+    _here.discard(name)
+
+
+def alive(owner: Owner, now: float) -> bool:
+    """Whether an owner may still be at work."""
+    if owner.left:
+        return False
+    if owner.host != socket.gethostname():
+        return now - owner.last < _SILENCE_S
+    if owner.pid == os.getpid() and abs(owner.born - _born(owner.pid)) < _SAME_BIRTH_S:
+        return owner.name in _here
+    try:
+        return abs(psutil.Process(owner.pid).create_time() - owner.born) < _SAME_BIRTH_S
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+@functools.cache
+def _born(pid: int) -> float:
+    return float(psutil.Process(pid).create_time())

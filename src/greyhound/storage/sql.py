@@ -1,0 +1,232 @@
+"""A journal in a SQL database: SQLite (a file, no server) or PostgreSQL (several machines).
+
+One table of events, a row each, keyed by study and position. A batch is one transaction that first
+takes the write lock (SQLite: BEGIN IMMEDIATE; PostgreSQL: the study's row, FOR UPDATE), so positions
+have no gaps and follow the order of commits.
+
+SQLite runs in write-ahead mode with `synchronous = NORMAL`: what was appended survives the death of
+every process; a power cut may lose the last moments but never damages the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
+
+from greyhound._lazy import require
+from greyhound.errors import StorageError
+from greyhound.events import Event, dump, load
+
+SCHEMA_VERSION = 1
+_BUSY_TIMEOUT_S = 60.0
+_READS = "greyhound_reads"
+
+_METADATA = sa.MetaData()
+_META = sa.Table(
+    "greyhound_meta",
+    _METADATA,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("value", sa.String(255), nullable=False),
+)
+_STUDIES = sa.Table(
+    "greyhound_studies",
+    _METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sa.Column("created", sa.Float, nullable=False),
+)
+_EVENTS = sa.Table(
+    "greyhound_events",
+    _METADATA,
+    sa.Column("study", sa.Integer, sa.ForeignKey("greyhound_studies.id"), primary_key=True),
+    sa.Column("position", sa.BigInteger, primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+_LAST = sa.select(sa.func.max(_EVENTS.c.position)).where(_EVENTS.c.study == sa.bindparam("study"))
+_LOCK = sa.select(_STUDIES.c.id).where(_STUDIES.c.id == sa.bindparam("study")).with_for_update()
+_READ = (
+    sa.select(_EVENTS.c.kind, _EVENTS.c.data)
+    .where(_EVENTS.c.study == sa.bindparam("study"), _EVENTS.c.position > sa.bindparam("since"))
+    .order_by(_EVENTS.c.position)
+)
+
+
+class Sql:
+    """The journal of the study `name` in the database at `url`.
+
+    create: make the database's tables and the study where they are missing; else StorageError says
+    what is there instead.
+    """
+
+    def __init__(self, url: str, name: str, *, create: bool = True) -> None:
+        self.url = url
+        self.name = name
+        self._engine = _connect(url, create)
+        with _told(url):
+            self._study = self._find(create)
+
+    def append(self, events: Sequence[Event]) -> int:
+        """Add a batch in one transaction; the position of its last event."""
+        with _told(self.url), self._engine.begin() as connection:
+            connection.execute(_LOCK, {"study": self._study})
+            last = int(connection.scalar(_LAST, {"study": self._study}) or 0)
+            rows = [
+                {"study": self._study, "position": position, "kind": event.kind, "data": dump(event)}
+                for position, event in enumerate(events, last + 1)
+            ]
+            if rows:
+                connection.execute(_EVENTS.insert(), rows)
+        return last + len(rows)
+
+    def read(self, since: int) -> list[Event]:
+        """All events behind position `since`, in order."""
+        with _told(self.url), _reading(self._engine) as connection:
+            rows = connection.execute(_READ, {"study": self._study, "since": since}).fetchall()
+        return [load(kind, data) for kind, data in rows]
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def _find(self, create: bool) -> int:
+        by_name = sa.select(_STUDIES.c.id).where(_STUDIES.c.name == self.name)
+        with _reading(self._engine) as connection:
+            found = connection.scalar(by_name)
+        if found is None and create:
+            # Two processes may create the study at once: the unique name decides.
+            with contextlib.suppress(sa.exc.IntegrityError), self._engine.begin() as connection:
+                connection.execute(_STUDIES.insert(), {"name": self.name, "created": time.time()})
+            with _reading(self._engine) as connection:
+                found = connection.scalar(by_name)
+        if found is None:
+            names = ", ".join(repr(name) for name in study_names(self.url)) or "none"
+            raise StorageError(f"{shown(self.url)}: there is no study {self.name!r}; its studies: {names}.")
+        return int(found)
+
+
+def study_names(url: str) -> list[str]:
+    """The names of the studies in a database, oldest first. StorageError where it is none of ours."""
+    engine = _connect(url, create=False)
+    try:
+        with _told(url), _reading(engine) as connection:
+            return list(connection.scalars(sa.select(_STUDIES.c.name).order_by(_STUDIES.c.id)))
+    finally:
+        engine.dispose()
+
+
+def shown(url: str) -> str:
+    """The URL as it may be printed: a SQLite file as its path, a password left out."""
+    path = sqlite_path(url)
+    if path is not None:
+        return str(path)
+    return sa.make_url(url).render_as_string(hide_password=True)
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of a SQLite URL; None for other databases."""
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError as error:
+        raise StorageError(
+            f"storage: cannot read {url!r}; write a file name, 'sqlite:///tune.db' or 'postgresql://user@host/db'."
+        ) from error
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    if not parsed.database or parsed.database == ":memory:":
+        raise StorageError(
+            "storage: a SQLite study needs a file, such as 'sqlite:///tune.db'; None keeps it in memory."
+        )
+    return Path(parsed.database)
+
+
+def _reading(engine: sa.Engine) -> sa.Connection:
+    """A connection that takes no write lock."""
+    return engine.execution_options(**{_READS: True}).connect()
+
+
+def _connect(url: str, create: bool) -> sa.Engine:
+    path = sqlite_path(url)
+    try:
+        engine = _postgresql(url) if path is None else _sqlite(url, path, create)
+    except NoSuchModuleError as error:
+        raise StorageError(f"storage: {shown(url)}: there are sqlite and postgresql databases only.") from error
+    try:
+        with _told(url):
+            _prepare(engine, url, create)
+    except StorageError:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _sqlite(url: str, path: Path, create: bool) -> sa.Engine:
+    if not create and not path.exists():
+        raise StorageError(f"{path}: there is no such study file.")
+    if path.is_dir():
+        raise StorageError(f"{path}: is a folder; a study is kept in a file.")
+    if not path.parent.is_dir():
+        raise StorageError(f"{path}: the folder {path.parent} does not exist.")
+    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False})
+
+    @sa.event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin where _begin says so
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(_READS) else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql(url: str) -> sa.Engine:
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "postgresql":
+        raise StorageError(f"storage: {parsed.get_backend_name()!r} is not supported; there are sqlite and postgresql.")
+    if parsed.drivername == "postgresql":
+        require("psycopg", "postgresql")
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return sa.create_engine(parsed, pool_pre_ping=True)
+
+
+def _prepare(engine: sa.Engine, url: str, create: bool) -> None:
+    """Make the tables where they are missing, and refuse a schema that is newer than ours."""
+    version_row = sa.select(_META.c.value).where(_META.c.key == "schema")
+    if not sa.inspect(engine).has_table(_META.name):
+        if not create:
+            raise StorageError(f"{shown(url)}: this database holds no Greyhound study.")
+        # Two processes may do so at once: the second finds the tables made.
+        made = (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError)
+        with contextlib.suppress(*made), engine.begin() as connection:
+            _METADATA.create_all(connection)
+            connection.execute(_META.insert(), {"key": "schema", "value": str(SCHEMA_VERSION)})
+    with _reading(engine) as connection:
+        found = connection.scalar(version_row)
+    if not str(found).isdecimal():
+        raise StorageError(f"{shown(url)}: its schema version {found!r} is none; the file is damaged.")
+    if int(str(found)) > SCHEMA_VERSION:
+        raise StorageError(
+            f"{shown(url)}: was written by a newer Greyhound (schema {found}, this one reads up to "
+            f"{SCHEMA_VERSION}): pip install -U greyhound-tune."
+        )
+
+
+@contextlib.contextmanager
+def _told(url: str) -> Iterator[None]:
+    """Database errors in one sentence."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        what = "is not a study file" if isinstance(error, DatabaseError) and "not a database" in cause else "failed"
+        raise StorageError(f"{shown(url)}: the database {what}: {cause}.") from error

@@ -1,0 +1,686 @@
+"""A study: space, sampler, scheduler and journal, driven by ask and tell.
+
+`ask` hands out a trial to train, new or one to resume; `report` takes what it measured on the way
+and returns the verdict; `tell` ends it. That is all there is: `tune` is this loop with workers. A
+study keeps nothing that its journal does not say, so it can be closed or killed at any moment and
+opened again, by several processes at once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greyhound import events as ev
+from greyhound import samplers, schedulers
+from greyhound.analysis import ranking
+from greyhound.budget import Budget
+from greyhound.errors import StudyError
+from greyhound.evaluators import checkpoint
+from greyhound.evaluators.live import LiveTrial
+from greyhound.evaluators.retention import Retention, trial_folder
+from greyhound.history import History
+from greyhound.jobs import Answer, Choice, Job, Message, Note, Progress
+from greyhound.session import Session
+from greyhound.settings import (
+    Settings,
+    goals,
+    read_limits,
+    read_max_steps,
+    read_objectives,
+    read_seed,
+)
+from greyhound.space import Space, migrate
+from greyhound.storage import Journal, folder_beside, open_journal
+from greyhound.trial import FAILED_STATES, Trial, TrialState, Verdict, derive_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MOST_RESTARTS = 3
+"""A trial whose worker was lost more often is left lost: it may be what kills them."""
+
+
+class Study:
+    """A search for good hyperparameters that can be stopped and continued at any time.
+
+    space: what to search, or a mapping of names to parameters; None where the training names its
+    parameters itself (`trial.suggest_float` and so on). maximize, minimize: metric names, one or more
+    in all; neither means to minimise "value". subject_to: limits on metrics, such as "latency_ms <= 5".
+    sampler, scheduler: a name, {"name": ..., option: ...} or an instance. max_steps: length of a
+    full training, at least 1. budget: "2h", "100 trials"…, totals of the study (see Budget); "+2h" counts
+    from what it has spent so far. seed: 0 or more; a study keeps the one that it was created with. storage: None (memory), a file name, a database
+    URL, or a Journal. name: the study within its storage. checkpoints: folder for checkpoints and logs, by
+    default beside the study file. checkpoint_quota: the most they may take, in bytes.
+
+    Opening an existing study continues it; a changed space is mapped, a changed goal is refused.
+    Raises StudyError, SpaceError, BudgetError or StorageError where something is wrong.
+    """
+
+    def __init__(
+        self,
+        space: Space | Mapping[str, Any] | None = None,
+        *,
+        maximize: str | Sequence[str] = (),
+        minimize: str | Sequence[str] = (),
+        subject_to: str | Sequence[str] = (),
+        sampler: Any = "auto",
+        scheduler: Any = "auto",
+        max_steps: int | None = None,
+        budget: Any = None,
+        seed: int = 0,
+        storage: str | Path | Journal | None = None,
+        name: str | None = None,
+        checkpoints: str | Path | None = None,
+        checkpoint_quota: int | None = None,
+        target: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        space = space if space is None or isinstance(space, Space) else Space(space)
+        wanted = Settings(
+            objectives=read_objectives(maximize, minimize),
+            space=space,
+            limits=read_limits(subject_to),
+            seed=read_seed(seed),
+            sampler=samplers.REGISTRY.describe(sampler),
+            scheduler=schedulers.REGISTRY.describe(scheduler),
+            max_steps=read_max_steps(max_steps),
+            budget=Budget() if (more := _more(budget)) else Budget.parse(budget),
+            target=target or {},
+        )
+        made = samplers.REGISTRY.make(sampler), _make_scheduler(scheduler, wanted)
+        self._setup(open_journal(storage, name), space, clock, checkpoints, checkpoint_quota)
+        self.sampler, self.scheduler = made
+        self._declare(wanted)
+        if more:
+            self.extend(more)
+
+    @classmethod
+    def load(
+        cls,
+        storage: str | Path | Journal,
+        name: str | None = None,
+        *,
+        checkpoints: str | Path | None = None,
+        checkpoint_quota: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> Study:
+        """An existing study with the settings in its journal. StorageError where there is none."""
+        study = cls.__new__(cls)
+        study._setup(open_journal(storage, name, create=False), None, clock, checkpoints, checkpoint_quota)
+        settings = study.history.settings
+        if settings is None:
+            raise StudyError(f"{storage}: the study was created but never declared; run it again from its program.")
+        study.sampler = samplers.REGISTRY.make(settings.sampler)
+        study.scheduler = _make_scheduler(settings.scheduler, settings)
+        return study
+
+    def _setup(
+        self,
+        journal: Journal,
+        space: Space | None,
+        clock: Callable[[], float],
+        checkpoints: str | Path | None,
+        checkpoint_quota: int | None,
+    ) -> None:
+        rules = {} if space is None else space.constraints
+        self._session = Session(journal, {name: rule for name, rule in rules.items() if callable(rule)}, clock)
+        self._clock = clock
+        self._prepared: tuple[int, list[dict[str, Any]]] | None = None
+        self._folder = Path(checkpoints) if checkpoints is not None else folder_beside(journal)
+        self._quota = checkpoint_quota
+        self._retention: Retention | None = None
+        self._live: weakref.WeakValueDictionary[int, LiveTrial] = weakref.WeakValueDictionary()
+
+    # Ask and tell
+
+    def ask(self) -> LiveTrial | None:
+        """A trial to train: new, or one to resume; None where there is nothing to do now.
+
+        None means either that every worker has to wait for the trials that run, or that the study is
+        `finished`. Trials that were interrupted come first, then the default configuration, then what
+        was enqueued, then what scheduler and sampler choose.
+        """
+        session = self._session
+        owner = session.join()
+        session.refresh()
+        session.recover()
+        while self.spent is None:
+            claim = self._choose(owner)
+            if claim is None:
+                return None
+            session.append(claim)
+            if session.holds(claim.trial):  # else another process was first
+                return self._hand_out(claim.trial)
+        return None
+
+    def report(self, trial: LiveTrial | Trial | int, step: int, /, **metrics: Any) -> Verdict:
+        """Record metrics after `step` steps and say how the trial goes on.
+
+        CONTINUE: train on. PAUSE: the trial is paused; `ask` may hand it out again later. STOP: it
+        has ended: because it was stopped early, diverged (an objective is NaN or infinite), or reached
+        max_steps, which completes it. A step that was reported before changes nothing, and a trial
+        that is paused or has ended already stays so.
+        """
+        number = self._number(trial)
+        if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+            raise StudyError(f"report: step must be a whole number of at least 0; got {step!r}.")
+        values = _floats(metrics)
+        record = self.history.trial(number)
+        if record.state.final:
+            return Verdict.STOP
+        self._session.append(ev.Reported(self._clock(), number, step, values))
+        return self._judge(number) if record.state is TrialState.RUNNING else Verdict.PAUSE
+
+    def tell(
+        self, trial: LiveTrial | Trial | int, value: Any = None, /, *, failed: str | None = None, **metrics: Any
+    ) -> None:
+        """End a trial: completed with these metrics (by default the last reported), or failed and why.
+
+        value: the only objective's (or all objectives', in order), as a shorthand. A trial that its last
+        report stopped stays stopped; one that it paused is completed by telling its metrics; completing
+        one twice adds metrics to it. StudyError where an objective is missing.
+        """
+        if value is not None:
+            metrics = {**metrics, **dict(zip(self._objective_names(), _listed(value), strict=False))}
+        self.end(trial, TrialState.COMPLETED if failed is None else TrialState.FAILED, metrics, failed)
+
+    def end(
+        self,
+        trial: LiveTrial | Trial | int,
+        state: TrialState,
+        metrics: Mapping[str, Any] | None = None,
+        error: str | None = None,
+    ) -> None:
+        """End a run of a trial in any state; `tell` in full.
+
+        PAUSED puts a running trial back, to be taken up again before any other. LOST does so too, up to
+        three times. A trial that is paused already stands safe at its checkpoint, and only COMPLETED
+        changes that.
+        """
+        number, values = self._number(trial), _floats(metrics or {})
+        record = self.history.trial(number)
+        if record.state.final:
+            self._end_again(record, state, values)
+        elif record.state is TrialState.RUNNING or state is TrialState.COMPLETED:
+            if state is TrialState.COMPLETED:
+                state = self._completed_or_diverged(record, values)
+            self._end(number, state, values, error, "interrupted" if state is TrialState.PAUSED else None)
+
+    def enqueue(self, params: Mapping[str, Any]) -> None:
+        """Ask for a configuration to be tried soon; parameters left out take their defaults.
+
+        A configuration may be asked for again and again: each is a replicate with its own seed.
+        """
+        self._session.join()
+        if not self.history.define_by_run:
+            params = self.history.space.validate(self.history.space.complete(dict(params)))
+        self._session.append(ev.Enqueued(self._clock(), dict(params)))
+
+    def retry(self, trials: Sequence[int] | None = None) -> list[int]:
+        """Put failed trials (all, or these) back, to go on from their checkpoints; their numbers."""
+        self._session.join()
+        failed = sorted(self.history.numbers(*FAILED_STATES))
+        wanted = failed if trials is None else list(trials)
+        for number in wanted:
+            if number not in failed:
+                raise StudyError(f"retry: trial {number} has not failed; failed are: {failed or 'none'}.")
+        self._session.append(*(ev.Requeued(self._clock(), number, "retried") for number in wanted))
+        return wanted
+
+    def record(self, message: Note | Choice) -> None:
+        """Keep the attributes that a training attached to its trial, or a parameter that it named itself."""
+        now = self._clock()
+        if isinstance(message, Note):
+            self._session.append(ev.Noted(now, message.number, json.loads(json.dumps(dict(message.attrs)))))
+        else:
+            self._session.append(ev.Suggested(now, message.number, message.name, message.value, message.parameter))
+
+    # What came of it
+
+    @property
+    def history(self) -> History:
+        """The fold of the journal: what samplers and schedulers see."""
+        return self._session.history
+
+    @property
+    def journal(self) -> Journal:
+        """Where the study's events are kept."""
+        return self._session.journal
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """All trials by number."""
+        return self.history.trials
+
+    @property
+    def best(self) -> Trial:
+        """The trial with the best value of the only objective, its checkpoint's path filled in.
+
+        Among trials that keep to the limits and did not fail, whether trained to the end or not.
+        StudyError where there is none, or several objectives (see `front`).
+        """
+        if len(self.history.objectives) != 1:
+            raise StudyError(f"the study has {len(self.history.objectives)} objectives; use study.front.")
+        found = ranking.best(self.history)
+        if found is None:
+            raise StudyError("no trial has a usable value yet.")
+        return self._with_checkpoint(found)
+
+    @property
+    def front(self) -> list[Trial]:
+        """The trials that no other beats in every objective (the Pareto front)."""
+        return [self._with_checkpoint(trial) for trial in ranking.front(self.history)]
+
+    @property
+    def baseline(self) -> Trial | None:
+        """The default configuration's trial, which is tried first and trained in full; None without one."""
+        found = ranking.baseline(self.history)
+        return None if found is None else self._with_checkpoint(found)
+
+    @property
+    def finished(self) -> bool:
+        """Whether `ask` will give nothing more: the budget is spent, or everything was tried."""
+        return self.why_finished is not None
+
+    @property
+    def why_finished(self) -> str | None:
+        """One sentence on why the study is finished, None while it is not."""
+        spent = self.spent
+        if spent is not None:
+            return spent
+        if self.history.running or self.history.requeued or self.history.queue:
+            return None
+        if self.history.can_start or isinstance(self.scheduler.next(self.history), schedulers.Resume):
+            return None
+        if self.history.exhausted:
+            return f"every configuration that {self.sampler_name} has was tried"
+        return f"the budget of {self.settings.budget.trials} trials is used up"
+
+    @property
+    def spent(self) -> str | None:
+        """Which budget of time or steps is used up, in a sentence; None while none is."""
+        budget, history = self.settings.budget, self.history
+        if budget.unlimited:
+            return None
+        now = self._clock()
+        used = Budget(seconds=budget.seconds, steps=budget.steps, device_seconds=budget.device_seconds)
+        if (
+            (budget.seconds is not None and self._session.owner and history.elapsed_seconds(now) >= budget.seconds)
+            or (budget.seconds is not None and history.active_seconds >= budget.seconds)
+            or (budget.steps is not None and history.total_steps >= budget.steps)
+            or (budget.device_seconds is not None and history.device_seconds(now) >= budget.device_seconds)
+        ):
+            return f"the budget of {used} is used up"
+        return None
+
+    @property
+    def settings(self) -> Settings:
+        """What the study declares."""
+        if self.history.settings is None:
+            raise StudyError("the study has not been declared.")
+        return self.history.settings
+
+    @property
+    def sampler_name(self) -> str:
+        """The sampler's name as the study was given it."""
+        return _named(self.settings.sampler)
+
+    @property
+    def scheduler_name(self) -> str:
+        """The scheduler's name, "auto" resolved."""
+        return _named(_resolved(self.settings.scheduler, self.settings))
+
+    @property
+    def folder(self) -> Path:
+        """Where checkpoints and logs are; a temporary folder, gone with the study, if it is in memory."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="greyhound-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, True)
+        return self._folder
+
+    def dataframe(self) -> pd.DataFrame:
+        """A pandas data frame with a row a trial: number, state, params.*, metrics.*, times, seed, error."""
+        from greyhound.analysis.table import dataframe
+
+        return dataframe(self.history)
+
+    def write_report(self, path: str | Path) -> Path:
+        """Write all of it into one HTML file that opens without a network; its path."""
+        from greyhound.analysis.report import write_report
+
+        return write_report(self.history, Path(path))
+
+    # For those who drive a study for long
+
+    def refresh(self) -> None:
+        """Read what other processes wrote."""
+        self._session.refresh()
+
+    def prepare(self) -> None:
+        """Compute the next suggestion ahead, so that the next `ask` need not.
+
+        The next `ask` that starts a new trial uses it, even if results have come in since.
+        """
+        if self.spent is None and self.history.can_start and not self._upcoming() and not self._is_prepared():
+            self._prepared = (len(self.history), self._suggest(len(self.history)))
+
+    def beat(self) -> None:
+        """Tell other machines that this process lives, if it has been silent; `tune` does so by itself."""
+        self._session.beat()
+
+    def extend(self, budget: Any) -> None:
+        """Raise the study's budget by this much, counted from what it has spent so far."""
+        more, now = Budget.parse(budget), self._clock()
+        spent = {
+            "seconds": self.history.elapsed_seconds(now),
+            "trials": len(self.history),
+            "steps": self.history.total_steps,
+            "device_seconds": self.history.device_seconds(now),
+        }
+        raised = {name: spent[name] + amount for name, amount in more.to_json().items()}
+        self._change(budget=replace(self.settings.budget, **raised))
+
+    def close(self) -> None:
+        """Leave the study; trials that still run in this process are put back. Safe to call twice."""
+        self._session.close()
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Study: {goals(self.history.objectives)}; {len(self.history)} trials; {self.sampler_name}>"
+
+    # Choosing
+
+    def _choose(self, owner: str) -> ev.Started | ev.Resumed | None:
+        history = self.history
+        if history.requeued:
+            return self._resume(owner, history.requeued[0])
+        if history.can_start:
+            if (default := self._default()) is not None:
+                return self._start(owner, default, "default")
+            if history.queue:
+                ticket, params = history.queue[0]
+                return self._start(owner, dict(params), "enqueued", ticket=ticket)
+        action = self.scheduler.next(history)
+        if isinstance(action, schedulers.Start):
+            chosen = dict(action.params) if action.params is not None else self._next_params()
+            if chosen is not None:
+                return self._start(owner, chosen, self.sampler_name, parent=action.parent)
+            history.exhausted = True
+            action = self.scheduler.next(history)
+        return self._resume(owner, action.number) if isinstance(action, schedulers.Resume) else None
+
+    def _start(
+        self,
+        owner: str,
+        params: dict[str, Any],
+        source: str,
+        ticket: int | None = None,
+        parent: int | None = None,
+    ) -> ev.Started:
+        number = len(self.history)
+        until = self.history.max_steps if source == "default" else self.scheduler.until(self.history, None)
+        seed = derive_seed(self.history.seed, number)
+        return ev.Started(self._clock(), number, params, seed, source, owner, until, ticket, parent)
+
+    def _resume(self, owner: str, number: int) -> ev.Resumed:
+        trial = self.history.trial(number)
+        until = self.scheduler.until(self.history, trial)
+        if trial.source == "default":
+            until = self.history.max_steps
+        elif trial.until is not None and trial.until > trial.step:
+            until = trial.until  # it was interrupted on its way there
+        return ev.Resumed(self._clock(), number, owner, until)
+
+    def _next_params(self) -> dict[str, Any] | None:
+        if not self._is_prepared():
+            found = self._suggest(len(self.history))
+        else:
+            found = self._prepared[1] if self._prepared is not None else []
+        self._prepared = None
+        if found:
+            return found[0]
+        if self.history.define_by_run and not self.sampler.traits.finite:
+            return {}
+        return None
+
+    def _suggest(self, number: int) -> list[dict[str, Any]]:
+        import numpy as np
+
+        if self.history.define_by_run and not len(self.history.space):
+            return [{}]
+        rng = np.random.default_rng([self.history.seed, number])
+        return list(self.sampler.suggest(self.history, 1, rng))
+
+    def _is_prepared(self) -> bool:
+        return self._prepared is not None and self._prepared[0] == len(self.history)
+
+    def _upcoming(self) -> bool:
+        return bool(self.history.requeued or self.history.queue or self._default() is not None)
+
+    def _default(self) -> dict[str, Any] | None:
+        """The default configuration if the study has yet to try it."""
+        return None if len(self.history) or self.history.define_by_run else self.history.space.default()
+
+    def _hand_out(self, number: int) -> LiveTrial:
+        record = self.history.trial(number)
+        free = self.history.define_by_run
+        taken = (
+            {name for name in record.params if name in self.history.space} if record.step or record.restarts else set()
+        )
+        job = Job(
+            number=number,
+            params={name: value for name, value in record.params.items() if not free or name in taken},
+            seed=record.seed,
+            step=record.step,
+            until=record.until,
+            max_steps=self.history.max_steps,
+            objectives=self._objective_names(),
+            directory=trial_folder(self.folder, number),
+            parent=trial_folder(self.folder, record.parent) if record.parent is not None else None,
+            suggestions=record.params if free else {},
+            define_by_run=free,
+        )
+        live = LiveTrial(job, _Direct(self))
+        self._live[number] = live
+        return live
+
+    # Judging and ending
+
+    def _judge(self, number: int) -> Verdict:
+        trial = self.history.trial(number)
+        missing = [name for name in self._objective_names() if name not in trial.metrics]
+        if self._bad(trial.metrics):
+            self._end(number, TrialState.DIVERGED, {})
+            return Verdict.STOP
+        if self.history.max_steps is not None and trial.step >= self.history.max_steps and not missing:
+            self._end(number, TrialState.COMPLETED, {})
+            return Verdict.STOP
+        if self.spent is not None:
+            self._end(number, TrialState.PAUSED, {}, requeue="the budget was spent")
+            return Verdict.PAUSE
+        if trial.until is None or trial.step < trial.until:
+            return Verdict.CONTINUE
+        verdict = Verdict.CONTINUE if trial.source == "default" else self.scheduler.judge(self.history, trial)
+        if verdict is Verdict.CONTINUE:
+            until = self.scheduler.until(self.history, trial)
+            if until != trial.until:
+                self._session.append(ev.Continued(self._clock(), number, until))
+                if (live := self._live.get(number)) is not None:
+                    live.until = until
+        else:
+            self._end(number, TrialState.PAUSED if verdict is Verdict.PAUSE else TrialState.STOPPED, {})
+        return verdict
+
+    def _end(
+        self,
+        number: int,
+        state: TrialState,
+        metrics: Mapping[str, float],
+        error: str | None = None,
+        requeue: str | None = None,
+    ) -> None:
+        now, record = self._clock(), self.history.trial(number)
+        seconds = self.history.run_seconds(number, now)
+        if state is TrialState.LOST and record.restarts < _MOST_RESTARTS:
+            requeue = error or "its worker was lost"
+        events: list[ev.Event] = [ev.Ended(now, number, state, metrics, record.owner, error, seconds)]
+        if requeue is not None:
+            events.append(ev.Requeued(now, number, requeue))
+        self._session.append(*events)
+        self._collect(number)
+
+    def _end_again(self, record: Trial, ending: TrialState, values: Mapping[str, float]) -> None:
+        """What is told of a trial that has ended: more metrics of a completed one are added."""
+        if record.state is TrialState.COMPLETED and ending is TrialState.COMPLETED:
+            changed = {name: value for name, value in values.items() if record.metrics.get(name) != value}
+            if changed:
+                self._session.append(ev.Ended(self._clock(), record.number, ending, changed, record.owner))
+        elif ending is TrialState.COMPLETED and record.state is not TrialState.STOPPED:
+            raise StudyError(f"trial {record.number} has ended already: {record.state.value}.")
+
+    def _completed_or_diverged(self, record: Trial, values: Mapping[str, float]) -> TrialState:
+        merged = {**record.metrics, **values}
+        missing = [name for name in self._objective_names() if name not in merged]
+        if missing:
+            known = f"it has {', '.join(merged)}" if merged else "it has no metrics"
+            raise StudyError(
+                f"trial {record.number} ends without {', '.join(missing)}, an objective of the study; {known}."
+            )
+        return TrialState.DIVERGED if self._bad(merged) else TrialState.COMPLETED
+
+    def _bad(self, metrics: Mapping[str, float]) -> bool:
+        return any(not math.isfinite(metrics.get(name, 0.0)) for name in self._objective_names())
+
+    # Settings
+
+    def _declare(self, wanted: Settings) -> None:
+        known = self.history.settings
+        if known is None:
+            self._session.append(ev.Declared(self._clock(), wanted.to_json()))
+            return
+        if known.objectives != wanted.objectives:
+            raise StudyError(
+                f"the study's objectives are {goals(known.objectives)}, not {goals(wanted.objectives)}; "
+                f"give another name= or storage=."
+            )
+        if known.max_steps != wanted.max_steps:
+            raise StudyError(
+                f"the study's max_steps is {known.max_steps} and cannot become {wanted.max_steps}: its values "
+                f"would not compare; give another name= or storage=."
+            )
+        if (known.space is None) != (wanted.space is None):
+            raise StudyError("a study keeps its kind: with a declared space, or with parameters named in the training.")
+        if known.space is not None and wanted.space is not None:
+            migrate(known.space, wanted.space)
+        self._change(
+            space=wanted.space,
+            limits=wanted.limits,
+            sampler=wanted.sampler,
+            scheduler=wanted.scheduler,
+            budget=wanted.budget,
+            target=wanted.target or known.target,
+        )
+
+    def _change(self, **changes: Any) -> None:
+        changed = replace(self.settings, **changes)
+        if changed.to_json() != self.settings.to_json():
+            self._session.append(ev.Declared(self._clock(), changed.to_json()))
+
+    def _number(self, trial: LiveTrial | Trial | int) -> int:
+        number = trial if isinstance(trial, int) else trial.number
+        if not 0 <= number < len(self.history):
+            raise StudyError(f"there is no trial {number}; the study has {len(self.history)}.")
+        return number
+
+    def _objective_names(self) -> tuple[str, ...]:
+        return tuple(objective.metric for objective in self.history.objectives)
+
+    # Checkpoints
+
+    def _with_checkpoint(self, trial: Trial) -> Trial:
+        path = checkpoint.latest(trial_folder(self._folder, trial.number)) if self._folder is not None else None
+        return replace(trial, checkpoint=path)
+
+    def _collect(self, number: int) -> None:
+        if self._folder is None or not self._folder.is_dir():
+            return
+        if self._retention is None:
+            self._retention = Retention(self._folder, self._quota)
+        winners = {trial.number for trial in ranking.front(self.history)}
+        if (baseline := ranking.baseline(self.history)) is not None:
+            winners.add(baseline.number)
+        self._retention.collect(self.history, [number], winners)
+
+
+class _Direct:
+    """The channel of a trial that is trained in this process, by whoever asked for it."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._answer: Answer | None = None
+
+    def send(self, message: Message) -> None:
+        """Tell the study at once."""
+        study = self._study
+        if isinstance(message, Progress):
+            verdict = study.report(message.number, message.step, **message.metrics)
+            if message.waits or verdict is not Verdict.CONTINUE:
+                self._answer = Answer(verdict, study.history.trial(message.number).until)
+        elif isinstance(message, Note | Choice):
+            study.record(message)
+
+    def answer(self, wait: bool) -> Answer | None:
+        """The verdict on the last report."""
+        answer, self._answer = self._answer, None
+        return answer
+
+
+def _floats(metrics: Mapping[str, Any]) -> dict[str, float]:
+    values = {}
+    for name, value in metrics.items():
+        try:
+            values[name] = float(value)
+        except (TypeError, ValueError) as error:
+            raise StudyError(f"metric {name!r} must be a number; got {value!r}.") from error
+    return values
+
+
+def _more(budget: Any) -> str | None:
+    """The budget behind a leading plus."""
+    return budget.strip()[1:] if isinstance(budget, str) and budget.strip().startswith("+") else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, tuple | list) else [value]
+
+
+def _named(wanted: Any) -> str:
+    if isinstance(wanted, Mapping):
+        return str(wanted.get("name") or wanted.get("class"))
+    return str(wanted)
+
+
+def _make_scheduler(scheduler: Any, settings: Settings) -> schedulers.Scheduler:
+    made: schedulers.Scheduler = schedulers.REGISTRY.make(_resolved(scheduler, settings))
+    if (count := len(settings.objectives)) > made.traits.objectives:
+        name = _named(settings.scheduler)
+        raise StudyError(f"scheduler {name!r} judges one objective; the study has {count}; use scheduler='none'.")
+    return made
+
+
+def _resolved(scheduler: Any, settings: Settings) -> Any:
+    return schedulers.choose(settings.max_steps, len(settings.objectives)) if scheduler == "auto" else scheduler

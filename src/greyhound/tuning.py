@@ -1,0 +1,277 @@
+"""The one-call API: a study driven by workers until its budget is spent.
+
+The loop is ask, report and tell, and nothing else: workers that are free get what `ask` gives, what
+they send goes to `report` and `tell`, and verdicts go back. Ctrl-C or SIGTERM pauses every running
+trial at its checkpoint and returns; a second one leaves at once, which loses nothing either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast
+
+from greyhound.budget import parse_seconds
+from greyhound.display import Display, make_display
+from greyhound.errors import EvaluationError, StudyError
+from greyhound.evaluators.function import Function, from_target, import_path
+from greyhound.evaluators.live import LiveTrial
+from greyhound.executors import Executor, Processes, Serial
+from greyhound.jobs import Answer, Evaluator, Message, Outcome, Progress, WorkerRetired
+from greyhound.space import Space
+from greyhound.storage import Journal
+from greyhound.study import Study
+from greyhound.trial import TrialState, Verdict
+
+_TICK_S = 0.2
+_GRACE_S = 60.0
+"""How long trials may take to reach their next report when the budget is spent; then they are cut off."""
+
+
+def tune(
+    train: Callable[[Any], Any] | str | Evaluator,
+    space: Space | Mapping[str, Any] | None = None,
+    *,
+    maximize: str | Sequence[str] = (),
+    minimize: str | Sequence[str] = (),
+    subject_to: str | Sequence[str] = (),
+    max_steps: int | None = None,
+    budget: Any = None,
+    workers: int | str = "auto",
+    gpus_per_trial: float = 1,
+    cores_per_trial: int | None = None,
+    trial_timeout: str | float | None = None,
+    storage: str | Path | Journal | None = None,
+    name: str | None = None,
+    sampler: Any = "auto",
+    scheduler: Any = "auto",
+    seed: int = 0,
+    enqueue: Sequence[Mapping[str, Any]] = (),
+    checkpoints: str | Path | None = None,
+    checkpoint_quota: int | None = None,
+    progress: bool | str = "auto",
+) -> Study:
+    """Find good hyperparameters for a training function; the study that it made or continued.
+
+    train: a function of one argument, the trial, or its import path ("package.module:function" or
+    "file.py:function"). space, maximize, minimize, subject_to, max_steps, budget, sampler, scheduler,
+    seed, storage, name, checkpoints, checkpoint_quota: see Study. workers: how many worker processes,
+    "auto" for as many as GPUs (or, without, cores) allow, "serial" to train in this process.
+    gpus_per_trial: GPUs of each, a fraction to share one. cores_per_trial: CPU cores of each.
+    trial_timeout: the longest that one run of a trial may take, such as "30m". enqueue: configurations
+    to try first, if the study is new. progress: False for a quiet terminal, "auto" for a live table.
+
+    Without a budget the study ends when sampler and scheduler have no more to do, or by Ctrl-C.
+    Raises StudyError, SpaceError, BudgetError, StorageError or EvaluationError, before anything is
+    trained, where an argument is wrong; EvaluationError also when trials fail on every worker.
+    """
+    timeout_s = parse_seconds(trial_timeout, "trial_timeout")
+    evaluator, path = as_evaluator(train)
+    options: dict[str, Any] = {"workers": workers, "gpus_per_trial": gpus_per_trial}
+    if cores_per_trial is not None:
+        options["cores_per_trial"] = cores_per_trial
+    if timeout_s is not None:
+        options["trial_timeout_s"] = timeout_s
+    study = Study(
+        space,
+        maximize=maximize,
+        minimize=minimize,
+        subject_to=subject_to,
+        sampler=sampler,
+        scheduler=scheduler,
+        max_steps=max_steps,
+        budget=budget,
+        seed=seed,
+        storage=storage,
+        name=name,
+        checkpoints=checkpoints,
+        checkpoint_quota=checkpoint_quota,
+        target={"function": path, **options} if path else {},
+    )
+    if not len(study.history):
+        for params in enqueue:
+            study.enqueue(params)
+    drive(study, make_executor(evaluator, **options), make_display(progress))
+    return study
+
+
+def as_evaluator(train: Callable[[Any], Any] | str | Evaluator) -> tuple[Evaluator, str | None]:
+    """What is tuned as an evaluator, and the import path by which another process finds it."""
+    if isinstance(train, str):
+        return from_target(train), train
+    if getattr(train, "evaluates_jobs", False):
+        return train, None  # type: ignore[return-value]
+    if not callable(train):
+        raise EvaluationError(
+            f"train must be a function of one argument, the trial, or its import path; got {train!r}."
+        )
+    return Function(train), import_path(train)
+
+
+def make_executor(
+    evaluator: Evaluator,
+    *,
+    workers: int | str = "auto",
+    gpus_per_trial: float = 1,
+    cores_per_trial: int | None = None,
+    trial_timeout_s: float | None = None,
+) -> Executor:
+    """Worker processes, or this process for workers="serial"."""
+    if workers == "serial":
+        return Serial(evaluator)
+    return Processes(
+        evaluator,
+        workers=workers,
+        gpus_per_trial=gpus_per_trial,
+        cores_per_trial=cores_per_trial,
+        trial_timeout_s=trial_timeout_s,
+    )
+
+
+def drive(study: Study, executor: Executor, display: Display) -> None:
+    """Run a study on an executor until it is finished or interrupted; the executor is shut down."""
+    loop = _Loop(study, executor, display)
+    executor.pump = loop.handle_all
+    try:
+        with _signals(loop), display:
+            loop.run()
+    finally:
+        executor.shutdown()
+        loop.leave()
+    display.finish(study.history, study.folder, loop.interrupted)
+
+
+class _Loop:
+    """Ask, submit, report, tell. running: numbers of the trials that workers have."""
+
+    def __init__(self, study: Study, executor: Executor, display: Display) -> None:
+        self.study = study
+        self.executor = executor
+        self.display = display
+        self.running: set[int] = set()
+        self.interrupted = False
+        self._next: LiveTrial | None = None  # asked for already, for the worker that is free next
+        self._pausing_since: float | None = None
+        self._retired: WorkerRetired | None = None
+
+    def run(self) -> None:
+        """Until there is nothing left to do."""
+        while True:
+            if self._pausing_since is None:
+                self._submit()
+            if not self.running and (self._pausing_since is not None or (self._next is None and self._done())):
+                return
+            self.handle_all(self.executor.messages(_TICK_S))
+            if self._pausing_since is None and (self.interrupted or self.study.spent is not None):
+                self._pause_all()
+            if self._overdue():
+                return
+            if self.executor.slots > 1 and self._pausing_since is None:
+                self.study.prepare()
+            self.study.beat()
+            self.display.update(self.study.history, self.executor)
+
+    def handle_all(self, messages: Sequence[Message]) -> None:
+        """Pass on to the study what workers sent, and its verdicts to them."""
+        for message in messages:
+            self._handle(message)
+
+    def leave(self) -> None:
+        """Put back what still runs."""
+        held = {self._next.number} if self._next is not None else set()
+        for number in sorted(self.running | held):
+            self.study.end(number, TrialState.PAUSED)
+        self.running.clear()
+
+    def _submit(self) -> None:
+        while self.executor.free > 0:
+            trial = self._next or self.study.ask()
+            if trial is None:
+                return
+            self._next = None
+            self.running.add(trial.number)
+            self.executor.submit(trial.job)
+
+    def _next_instead(self, number: int) -> Verdict:
+        """What a worker whose trial was paused does next: train on where that very trial is to be resumed."""
+        if self._next is None:
+            self._next = self.study.ask()
+        if self._next is None or self._next.number != number:
+            return Verdict.PAUSE
+        self._next = None
+        return Verdict.CONTINUE
+
+    def _done(self) -> bool:
+        if self.executor.slots == 0:
+            why = self._retired.why if self._retired else "no worker could be started"
+            raise EvaluationError(
+                f"every worker was taken out because trial after trial failed on it; the last error: {why}. "
+                f"What was finished is kept; `greyhound retry` puts failed trials back once this is mended."
+            )
+        return self.study.finished  # if not, another process trains what this one waits for
+
+    def _handle(self, message: Message) -> None:
+        study = self.study
+        if isinstance(message, Progress):
+            verdict = study.report(message.number, message.step, **message.metrics)
+            if message.waits and verdict is Verdict.PAUSE and self._pausing_since is None:
+                verdict = self._next_instead(message.number)
+            if message.waits or verdict is not Verdict.CONTINUE:
+                until = study.history.trial(message.number).until
+                self.executor.tell(message.number, Answer(verdict, until))
+        elif isinstance(message, Outcome):
+            self.running.discard(message.number)
+            self._end(message)
+        elif isinstance(message, WorkerRetired):
+            self._retired = message
+            self.display.warn(f"{message.worker} was taken out, {message.left} left: {message.why}")
+        else:
+            study.record(message)
+
+    def _end(self, outcome: Outcome) -> None:
+        state, error = outcome.state, outcome.error
+        try:
+            self.study.end(outcome.number, state, outcome.metrics, error)
+        except StudyError as why:
+            state, error = TrialState.FAILED, str(why)
+            self.study.end(outcome.number, state, outcome.metrics, error)
+        if state.failed and error:
+            self.display.failed(outcome.number, state, error)
+
+    def _pause_all(self) -> None:
+        self._pausing_since = time.monotonic()
+        for number in self.running:
+            self.executor.tell(number, Answer(Verdict.PAUSE))
+
+    def _overdue(self) -> bool:
+        since = self._pausing_since
+        return since is not None and not self.interrupted and time.monotonic() - since > _GRACE_S
+
+
+@contextlib.contextmanager
+def _signals(loop: _Loop) -> Iterator[None]:
+    """The first SIGINT or SIGTERM pauses; the second leaves at once. Only the main thread can listen."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if loop.interrupted:
+            raise KeyboardInterrupt
+        loop.interrupted = True
+        loop.display.warn("pausing the running trials at their next report; once more to leave at once")
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+__all__ = ["as_evaluator", "drive", "make_executor", "tune"]

@@ -1,0 +1,30 @@
+"""What all tests share: hypothesis profiles, and the mark that needs a GPU."""
+
+import os
+import shutil
+import subprocess
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile(
+    "default", max_examples=60, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("long", max_examples=1000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def _has_gpu() -> bool:
+    if shutil.which("nvidia-smi") is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
+    found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return found.returncode == 0 and "GPU" in found.stdout
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not any(item.get_closest_marker("gpu") for item in items) or _has_gpu():
+        return
+    skip = pytest.mark.skip(reason="marked gpu, and there is none")
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(skip)

@@ -1,0 +1,49 @@
+"""Grid search tries every combination once, spread over the space from the start."""
+
+import numpy as np
+import pytest
+
+from greyhound.errors import StudyError
+from greyhound.samplers.grid import Grid
+from greyhound.space import Categorical, Float, Int, Space
+from greyhound.study import Study
+from greyhound.testing.samplers import history_of
+
+RNG = np.random.default_rng(0)
+
+
+def test_all_combinations_are_tried_once_and_then_it_ends():
+    space = Space(a=Int(1, 3), kind=Categorical(["x", "y"]), only_x=Float(0, 1, when={"kind": "x"}))
+    study = Study(space, minimize="loss", sampler={"name": "grid", "levels": 4})
+    seen = []
+    while (trial := study.ask()) is not None:
+        seen.append(space.key(trial.params))
+        study.tell(trial, loss=0.0)
+    assert len(seen) == len(set(seen)) == 3 * (4 + 1)
+    assert study.why_finished == "every configuration that grid has was tried"
+
+
+def test_continuous_parameters_take_evenly_spread_values_with_both_ends():
+    found = Grid(levels=3).suggest(history_of(Space(x=Float(1e-4, 1e-2, log=True)), 0), 9, RNG)
+    assert sorted(point["x"] for point in found) == pytest.approx([1e-4, 1e-3, 1e-2])
+
+
+def test_early_points_are_spread_over_all_parameters():
+    space = Space(a=Int(0, 7), b=Int(0, 7), c=Int(0, 7))
+    found = Grid(levels=8).suggest(history_of(space, 0), 16, RNG)
+    for name in space:
+        assert len({point[name] for point in found}) >= 7, "16 of 512 points show nearly all values of each parameter"
+    octants = {tuple(point[name] // 4 for name in space) for point in found}
+    assert len(octants) == 8
+
+
+def test_too_large_a_grid_is_refused_before_it_starts():
+    space = Space({f"x{at}": Float(0, 1) for at in range(12)})
+    with pytest.raises(StudyError, match=r"grid: 5 levels give over 200000 combinations of 12 parameters"):
+        Grid().suggest(history_of(space, 0), 1, RNG)
+
+
+@pytest.mark.parametrize("levels", [1, 0, 2.5, "3"])
+def test_wrong_levels_are_told(levels):
+    with pytest.raises(StudyError, match="grid: levels must be a whole number of at least 2"):
+        Grid(levels=levels)

@@ -1,0 +1,162 @@
+"""Every journal keeps the promises of the conformance suite; SQLite's own ones besides."""
+
+import secrets
+import sqlite3
+import subprocess
+import sys
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greyhound.errors import StorageError
+from greyhound.events import Beat, load
+from greyhound.storage import Memory, open_journal, to_url
+from greyhound.storage.sql import SCHEMA_VERSION, Sql, study_names
+from greyhound.testing.journals import CHECKS
+
+
+def memory(request):
+    journal = Memory()
+    return lambda: journal
+
+
+def sqlite(request):
+    path = request.getfixturevalue("tmp_path") / "study.db"
+    return lambda: Sql(to_url(path), "study")
+
+
+def postgresql(request):
+    url, name = request.getfixturevalue("postgresql_url"), secrets.token_hex(8)
+    return lambda: Sql(url, name)
+
+
+@pytest.mark.parametrize("kind", [memory, sqlite, postgresql], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_conformance(check, kind, request):
+    check(kind(request))
+
+
+def test_a_database_server_without_a_study_is_told(postgresql_url):
+    open_journal(postgresql_url, "somebody").close()
+    with pytest.raises(StorageError, match="there is no study 'nobody'"):
+        open_journal(postgresql_url, "nobody", create=False)
+
+
+def test_study_file_is_in_write_ahead_mode(tmp_path):
+    path = tmp_path / "study.db"
+    open_journal(path).append([Beat(1.0, "a")])
+    assert sqlite3.connect(path).execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_what_was_appended_survives_sigkill(tmp_path):
+    path = tmp_path / "study.db"
+    program = (
+        "import os, signal\n"
+        "from greyhound.storage import open_journal\n"
+        "from greyhound.events import Beat\n"
+        f"journal = open_journal({str(path)!r})\n"
+        "for at in range(20): journal.append([Beat(float(at), 'a')])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    assert [event.time for event in open_journal(path).read(0)] == [float(at) for at in range(20)]
+
+
+def test_two_processes_may_create_the_same_study_at_once(tmp_path):
+    url, made, errors = to_url(tmp_path / "study.db"), [], []
+
+    def create():
+        try:
+            made.append(Sql(url, "study"))
+        except StorageError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=create) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert study_names(url) == ["study"]
+    made[0].append([Beat(1.0, "a")])
+    assert [len(journal.read(0)) for journal in made] == [1] * 8
+
+
+def test_newer_schema_is_refused_with_the_way_out(tmp_path):
+    path = tmp_path / "study.db"
+    open_journal(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE greyhound_meta SET value = ?", (str(SCHEMA_VERSION + 1),))
+    with pytest.raises(StorageError, match=r"newer Greyhound .* pip install -U greyhound-tune"):
+        open_journal(path)
+
+
+def test_several_studies_share_a_file_and_one_must_be_named(tmp_path):
+    path = tmp_path / "study.db"
+    open_journal(path, "first").append([Beat(1.0, "a")])
+    open_journal(path, "second").append([Beat(2.0, "b")])
+    assert [event.time for event in open_journal(path, "second").read(0)] == [2.0]
+    with pytest.raises(StorageError, match="several studies: 'first', 'second'; give a name"):
+        open_journal(path)
+
+
+def test_the_only_study_needs_no_name(tmp_path):
+    path = tmp_path / "study.db"
+    open_journal(path, "digits").append([Beat(1.0, "a")])
+    assert len(open_journal(path).read(0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("storage", "told"),
+    [
+        ("missing/study.db", "the folder missing does not exist"),
+        (".", "is a folder"),
+        ("sqlite://", "needs a file"),
+        ("mysql://host/db", "'mysql' is not supported"),
+        ("no scheme://", "cannot read"),
+    ],
+)
+def test_wrong_storage_is_told_in_one_sentence(storage, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StorageError, match=told):
+        open_journal(storage)
+
+
+def test_opening_without_creating_needs_a_study_file(tmp_path):
+    with pytest.raises(StorageError, match="no such study file"):
+        open_journal(tmp_path / "none.db", create=False)
+    sqlite3.connect(tmp_path / "other.db").execute("CREATE TABLE t (x)").connection.commit()
+    with pytest.raises(StorageError, match="holds no Greyhound study"):
+        open_journal(tmp_path / "other.db", create=False)
+    assert not (tmp_path / "none.db").exists()
+
+
+@given(st.binary(min_size=1, max_size=400))
+def test_random_bytes_as_a_study_file_give_one_clear_error(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("garbage") / "study.db"
+    path.write_bytes(content)
+    with pytest.raises(StorageError):
+        open_journal(path, create=False)
+
+
+@given(st.data())
+def test_a_truncated_study_file_reads_or_gives_one_clear_error(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("cut") / "study.db"
+    journal = open_journal(path)
+    journal.append([Beat(float(at), "owner" * 20) for at in range(100)])
+    journal.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
+    try:
+        events = open_journal(path, create=False).read(0)
+    except StorageError:
+        return
+    assert [event.time for event in events] == [float(at) for at in range(len(events))]
+
+
+@given(st.text(max_size=12) | st.sampled_from(["started", "ended", "reported", "declared"]), st.text(max_size=60))
+def test_a_damaged_event_gives_one_clear_error(kind, text):
+    with pytest.raises(StorageError):
+        load(kind, text)

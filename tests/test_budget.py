@@ -1,0 +1,90 @@
+"""Budgets are read as people write them, and are told clearly when they can't be."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greyhound.budget import Budget, duration, parse_seconds
+from greyhound.errors import BudgetError
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("2h", Budget(seconds=7200)),
+        ("1h 30min", Budget(seconds=5400)),
+        ("90 min", Budget(seconds=5400)),
+        ("1.5 hours", Budget(seconds=5400)),
+        ("45s", Budget(seconds=45)),
+        ("1 day", Budget(seconds=86400)),
+        ("100 trials", Budget(trials=100)),
+        ("1 trial", Budget(trials=1)),
+        ("500 epochs", Budget(steps=500)),
+        ("500 steps", Budget(steps=500)),
+        ("8 gpu-hours", Budget(device_seconds=28800)),
+        ("30 device minutes", Budget(device_seconds=1800)),
+        ("100 trials, 2h", Budget(seconds=7200, trials=100)),
+        (" 2 H , 10 Trials, 300 epochs ", Budget(seconds=7200, trials=10, steps=300)),
+        (40, Budget(trials=40)),
+        ({"seconds": 5, "steps": 3}, Budget(seconds=5, steps=3)),
+        (None, Budget()),
+    ],
+)
+def test_reads_what_people_write(text, budget):
+    assert Budget.parse(text) == budget
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2",
+        "h",
+        "2 parsecs",
+        "two hours",
+        "-1h",
+        "0 trials",
+        "1.5 trials",
+        "2h 3",
+        True,
+        0,
+        -3,
+        2.5,
+        {"x": 1},
+        [],
+    ],
+)
+def test_anything_else_is_refused_with_examples(text):
+    with pytest.raises(BudgetError, match="budget: "):
+        Budget.parse(text)
+
+
+@given(st.text(max_size=20))
+def test_any_text_gives_a_budget_or_one_clear_error(text):
+    try:
+        budget = Budget.parse(text)
+    except BudgetError as error:
+        assert "write for example" in str(error)
+    else:
+        assert not budget.unlimited
+
+
+def test_json_form_gives_the_same_budget():
+    budget = Budget(seconds=1.5, trials=3)
+    assert Budget(**budget.to_json()) == budget
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("30m", 1800), (12, 12.0), ("1h 1s", 3601), (None, None)])
+def test_durations_are_read(value, seconds):
+    assert parse_seconds(value, "trial_timeout") == seconds
+
+
+@pytest.mark.parametrize("value", ["10 trials", "soon", 0, -1, True, ""])
+def test_a_wrong_duration_names_the_argument(value):
+    with pytest.raises(BudgetError):
+        parse_seconds(value, "trial_timeout")
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (3600, "1 h")])
+def test_durations_are_written_for_people(seconds, text):
+    assert duration(seconds) == text

@@ -1,0 +1,226 @@
+"""The fold: incremental as from the start, first claims hold, nothing is counted twice."""
+
+import math
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greyhound import events as ev
+from greyhound.events import dump, load
+from greyhound.history import History
+from greyhound.settings import Settings
+from greyhound.space import Categorical, Float, Int, Space
+from greyhound.trial import Limit, Objective, TrialState
+
+SPACE = Space(
+    lr=Float(1e-5, 1e-1, log=True),
+    optimizer=Categorical(["sgd", "adam"]),
+    momentum=Float(0.0, 0.9, when={"optimizer": "sgd"}),
+)
+SETTINGS = Settings(
+    objectives=(Objective("accuracy", True),),
+    space=SPACE,
+    limits=(Limit("latency", 5.0),),
+    max_steps=9,
+)
+SGD = {"lr": 1e-3, "optimizer": "sgd", "momentum": 0.45}
+ADAM = {"lr": 1e-1, "optimizer": "adam"}
+BEGIN = [
+    ev.Declared(1.0, SETTINGS.to_json()),
+    ev.Joined(1.0, "a", "host", 1, 0.0),
+    ev.Joined(1.0, "b", "host", 2, 0.0),
+]
+
+
+def started(number, params=ADAM, owner="a", time=2.0, **more):
+    return ev.Started(time, number, params, 7, "random", owner, **more)
+
+
+def ended(number, state=TrialState.COMPLETED, owner="a", time=3.0, **metrics):
+    return ev.Ended(time, number, state, metrics, owner, None, 1.0)
+
+
+numbers = st.integers(0, 3)
+owners = st.sampled_from(["a", "b"])
+metrics = st.dictionaries(st.sampled_from(["accuracy", "latency"]), st.floats(width=16), max_size=2)
+anything = st.one_of(
+    st.builds(
+        started,
+        numbers,
+        st.sampled_from([SGD, ADAM]),
+        owners,
+        until=st.integers(1, 9),
+        ticket=st.none() | st.integers(0, 1),
+    ),
+    st.builds(ev.Resumed, st.just(2.0), numbers, owners, st.integers(1, 9)),
+    st.builds(ev.Continued, st.just(2.0), numbers, st.integers(1, 9)),
+    st.builds(ev.Reported, st.floats(2.0, 5.0), numbers, st.integers(0, 9), metrics),
+    st.builds(ev.Ended, st.just(3.0), numbers, st.sampled_from(TrialState), metrics, owners),
+    st.builds(ev.Requeued, st.just(3.0), numbers, st.just("why")),
+    st.builds(ev.Noted, st.just(3.0), numbers, st.dictionaries(st.text(max_size=3), st.integers(), max_size=2)),
+    st.builds(ev.Enqueued, st.just(2.0), st.sampled_from([SGD, ADAM])),
+    st.builds(ev.Left, st.just(4.0), owners),
+    st.builds(ev.Beat, st.just(4.0), owners),
+)
+
+
+def state_of(history):
+    return repr(
+        (
+            list(history.trials),
+            history.total_steps,
+            history.total_seconds,
+            history.active_seconds,
+            list(history.queue),
+            {state: history.numbers(state) for state in TrialState},
+            [
+                np.asarray(getattr(history, name)).tolist()
+                for name in ("X", "active", "losses", "violations", "steps", "seconds", "failed")
+            ],
+            [list(history.losses_at(step)) for step in (1, 3, 9)],
+        )
+    )
+
+
+@given(st.lists(anything, max_size=40), st.data())
+def test_folding_in_pieces_equals_folding_from_the_start(events, data):
+    whole = History.of([*BEGIN, *events])
+    pieces = History.of(BEGIN)
+    for event in events:
+        pieces.apply(event)
+        if data.draw(st.booleans()):
+            state_of(pieces)  # what is read on the way must not change what comes
+    assert state_of(pieces) == state_of(whole)
+
+
+@given(st.lists(anything, max_size=30))
+def test_folding_what_was_written_equals_folding_what_happened(events):
+    events = [*BEGIN, *events]
+    assert state_of(History.of([load(event.kind, dump(event)) for event in events])) == state_of(History.of(events))
+
+
+@given(st.lists(anything, max_size=40))
+def test_every_interleaving_keeps_the_books_right(events):
+    history = History.of([*BEGIN, *events])
+    assert [trial.number for trial in history.trials] == list(range(len(history)))
+    assert sum(history.count(state) for state in TrialState) == len(history)
+    assert history.total_steps == sum(trial.step for trial in history.trials)
+    for trial in history.trials:
+        steps = [report.step for report in trial.reports]
+        assert steps == sorted(set(steps)), "no step is counted twice"
+
+
+def test_first_claim_of_a_number_holds():
+    history = History.of([*BEGIN, started(0, SGD, "a"), started(0, ADAM, "b")])
+    assert [(trial.params, trial.owner) for trial in history.trials] == [(SGD, "a")]
+
+
+def test_first_claim_of_a_paused_trial_and_of_a_ticket_holds():
+    pause = ended(0, TrialState.PAUSED)
+    history = History.of([*BEGIN, started(0), pause, ev.Resumed(4.0, 0, "b", 9), ev.Resumed(4.0, 0, "a", 9)])
+    assert history.trial(0).owner == "b"
+    history = History.of(
+        [*BEGIN, ev.Enqueued(1.5, SGD), started(0, SGD, "a", ticket=0), started(1, SGD, "b", ticket=0)]
+    )
+    assert len(history) == 1
+    assert not history.queue
+
+
+def test_a_step_is_counted_the_first_time():
+    reports = [
+        ev.Reported(3.0, 0, 2, {"accuracy": 0.5}),
+        ev.Reported(4.0, 0, 2, {"accuracy": 0.9}),
+        ev.Reported(5.0, 0, 1, {}),
+    ]
+    trial = History.of([*BEGIN, started(0), *reports]).trial(0)
+    assert (trial.step, trial.metrics, len(trial.reports)) == (2, {"accuracy": 0.5}, 1)
+
+
+def test_a_step_zero_counts_as_a_report_but_not_as_training():
+    history = History.of([*BEGIN, started(0), ev.Reported(3.0, 0, 0, {"accuracy": 0.1})])
+    assert history.curve(0, "accuracy") == ([0], [0.1])
+    assert history.total_steps == 0
+
+
+def test_the_end_of_a_run_by_a_process_that_lost_the_trial_is_void():
+    events = [
+        started(0),
+        ev.Requeued(3.0, 0, "its process died"),
+        ev.Resumed(4.0, 0, "b", 9),
+        ended(0, owner="a", accuracy=0.9),
+    ]
+    assert History.of([*BEGIN, *events]).trial(0).state is TrialState.RUNNING
+
+
+def test_columns_hold_encodings_losses_and_violations():
+    events = [
+        started(0, SGD), ended(0, accuracy=0.8, latency=4.0),
+        started(1, ADAM), ended(1, accuracy=0.6, latency=7.5),
+        started(2, ADAM), ended(2, TrialState.FAILED, accuracy=0.7),
+        started(3, ADAM),
+    ]  # fmt: skip
+    history = History.of([*BEGIN, *events])
+    assert history.X.shape == (4, 3)
+    np.testing.assert_allclose(history.X[0], [0.5, 0.25, 0.5])
+    np.testing.assert_allclose(history.X[1], [1.0, 0.75, 0.5])
+    assert history.active.tolist() == [[True, True, True], *[[True, True, False]] * 3]
+    np.testing.assert_array_equal(history.losses[:, 0], [-0.8, -0.6, math.nan, math.nan])
+    np.testing.assert_array_equal(history.violations[:, 0], [0.0, 2.5, math.nan, math.nan])
+    assert history.failed.tolist() == [False, False, True, False]
+
+
+def test_losses_at_a_step_are_those_first_reported_there_or_later():
+    reports = [ev.Reported(3.0, 0, step, {"accuracy": value}) for step, value in ((1, 0.1), (4, 0.4), (5, math.nan))]
+    history = History.of([*BEGIN, started(0), started(1)])
+    history.losses_at(3)
+    for report in reports:
+        history.apply(report)
+    assert [list(history.losses_at(step)) for step in (1, 3, 5)] == [
+        [-0.1, _NaN()], [-0.4, _NaN()], [math.inf, _NaN()],
+    ]  # fmt: skip
+
+
+def test_silence_between_sessions_is_not_study_time():
+    events = [
+        ev.Declared(100.0, SETTINGS.to_json()), ev.Joined(100.0, "a", "host", 1, 0.0), started(0, time=110.0),
+        ended(0, time=400.0), ev.Joined(9000.0, "b", "host", 2, 0.0), started(1, owner="b", time=9001.0),
+        ev.Left(9010.0, "b"),
+    ]  # fmt: skip
+    history = History.of(events)
+    assert history.active_seconds == 300.0 + 10.0
+    assert history.elapsed_seconds(9500.0) == 310.0 + 490.0, "the first process was never heard to leave"
+
+
+def test_trials_of_a_space_that_gained_a_parameter_are_mapped():
+    wider = Space({**SPACE.parameters, "layers": Int(1, 8, default=3)})
+    from dataclasses import replace
+
+    declared = ev.Declared(5.0, replace(SETTINGS, space=wider).to_json())
+    history = History.of([*BEGIN, started(0, SGD), ended(0, accuracy=0.5), declared])
+    assert history.trial(0).params == {**SGD, "layers": 3}
+    assert history.X.shape == (1, 4)
+    assert history.losses[0, 0] == -0.5
+
+
+def test_parameters_named_by_the_training_make_the_space():
+    settings = Settings(objectives=(Objective("value", False),))
+    events = [
+        ev.Declared(1.0, settings.to_json()), started(0, {}), started(1, {}),
+        ev.Suggested(2.0, 0, "x", 0.5, Float(0.0, 1.0).to_dict()),
+        ev.Suggested(2.0, 1, "x", 3.0, Float(0.0, 4.0).to_dict()),
+        ev.Suggested(2.0, 1, "kind", "b", Categorical(["a", "b"]).to_dict()),
+    ]  # fmt: skip
+    history = History.of(events)
+    assert history.space == Space(x=Float(0.0, 4.0), kind=Categorical(["a", "b"]))
+    assert history.X.tolist() == [[0.125, 0.5], [0.75, 0.75]]
+    assert history.active.tolist() == [[True, False], [True, True]]
+
+
+class _NaN:
+    """Equals NaN."""
+
+    def __eq__(self, other):
+        return isinstance(other, float) and math.isnan(other)
+
+    __hash__ = None

@@ -1,0 +1,492 @@
+"""Ask and tell: what a study hands out, what it makes of reports, and that it goes on."""
+
+import math
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from greyhound import events as ev
+from greyhound.errors import SpaceError, StorageError, StudyError
+from greyhound.jobs import Note
+from greyhound.schedulers import Start, Traits, Wait
+from greyhound.space import Categorical, Float, Int, Space
+from greyhound.storage import Memory, open_journal
+from greyhound.study import Study
+from greyhound.trial import TrialState, Verdict
+
+SPACE = Space(x=Float(0.0, 1.0), n=Int(1, 9))
+
+
+@dataclass(frozen=True)
+class EveryThird:
+    """Judges at every third step, and stops at the sixth."""
+
+    traits = Traits()
+
+    def next(self, history):
+        return Start() if history.can_start else Wait()
+
+    def judge(self, history, trial):
+        return Verdict.STOP if trial.step >= 6 else Verdict.CONTINUE
+
+    def until(self, history, trial):
+        return 3 if trial is None else trial.step + 3
+
+
+class Clock:
+    """Time that passes when told to."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def study_of(space=SPACE, **options):
+    options = {"maximize": "score", "sampler": "random", "scheduler": "none", **options}
+    return Study(space, **options)
+
+
+def run(study, count=math.inf, curve=lambda params, step: params["x"] * step):
+    """Train what the study hands out, one after another, to where it says."""
+    done = 0
+    while done < count and (trial := study.ask()) is not None:
+        done += 1
+        for step in range(trial.step + 1, trial.until + 1):
+            if study.report(trial, step, score=curve(trial.params, step)) is not Verdict.CONTINUE:
+                break
+    return study
+
+
+def journal_of(study):
+    return [
+        (event.kind, getattr(event, "params", None), getattr(event, "seed", None), getattr(event, "metrics", None))
+        for event in study.journal.read(0)
+    ]
+
+
+def test_told_values_are_kept_and_the_best_is_found():
+    study = study_of(budget=5)
+    scores = [0.3, 0.9, 0.1, 0.5, 0.7]
+    for score in scores:
+        study.tell(study.ask(), score=score)
+    assert [trial.metrics["score"] for trial in study.trials] == scores
+    assert study.best.number == 1
+    assert study.ask() is None
+    assert study.why_finished == "the budget of 5 trials is used up"
+
+
+def test_the_only_objective_may_be_told_as_a_value():
+    study = study_of()
+    study.tell(study.ask(), 0.25)
+    assert study.best.metrics == {"score": 0.25}
+
+
+def test_smaller_is_better_when_minimised():
+    study = Study(SPACE, minimize="loss", sampler="random")
+    for loss in (3.0, 1.0, 2.0):
+        study.tell(study.ask(), loss=loss)
+    assert study.best.metrics == {"loss": 1.0}
+
+
+def test_the_same_seed_gives_the_same_journal_to_the_last_bit():
+    def events(seed):
+        study = study_of(budget=12, max_steps=9, scheduler="asha", seed=seed, clock=lambda: 0.0)
+        return journal_of(run(study))
+
+    assert events(3) == events(3)
+    assert events(3) != events(4)
+
+
+def test_each_trial_has_a_seed_of_its_own_that_is_recorded():
+    first, second = run(study_of(budget=5, max_steps=2)), run(study_of(budget=5, max_steps=2))
+    seeds = [trial.seed for trial in first.trials]
+    assert len(set(seeds)) == 5
+    assert seeds == [trial.seed for trial in second.trials]
+
+
+def test_a_closed_study_goes_on_as_an_unbroken_one_would(tmp_path):
+    options = {"budget": 9, "max_steps": 9, "scheduler": "asha", "clock": lambda: 0.0}
+    unbroken = run(study_of(**options))
+    for _ in range(40):
+        with study_of(storage=tmp_path / "study.db", **options) as study:
+            run(study, count=1)
+    with study_of(storage=tmp_path / "study.db", **options) as broken:
+        kinds = [line for line in journal_of(broken) if line[0] not in ("joined", "left")]
+    assert kinds == [line for line in journal_of(unbroken) if line[0] not in ("joined", "left")]
+
+
+def test_the_default_configuration_is_tried_first_and_in_full():
+    space = Space(x=Float(0.0, 1.0, default=0.25), n=Int(1, 9, default=3))
+    study = run(study_of(space, budget=12, max_steps=9, scheduler="asha"))
+    first = study.trials[0]
+    assert (first.source, first.params) == ("default", {"x": 0.25, "n": 3})
+    assert (first.state, first.step) == (TrialState.COMPLETED, 9)
+    assert study.baseline.number == 0
+    assert sum(trial.source == "default" for trial in study.trials) == 1
+
+
+def test_enqueued_configurations_are_tried_next_in_order():
+    study = study_of()
+    study.enqueue({"x": 0.5, "n": 2})
+    study.enqueue({"x": 0.5, "n": 2})
+    asked = [study.ask() for _ in range(3)]
+    assert [trial.params for trial in asked[:2]] == [{"x": 0.5, "n": 2}] * 2
+    assert [study.trials[at].source for at in range(3)] == ["enqueued", "enqueued", "random"]
+
+
+def test_a_wrong_enqueued_configuration_is_refused_at_once():
+    with pytest.raises(SpaceError, match="n"):
+        study_of().enqueue({"x": 0.5, "n": 99})
+
+
+def test_promotion_goes_on_from_where_the_trial_was_paused():
+    study = study_of(max_steps=9, scheduler={"name": "asha", "eta": 3, "min_steps": 1}, budget=9)
+    handed = []
+    while (trial := study.ask()) is not None:
+        handed.append((trial.number, trial.step, trial.until))
+        for step in range(trial.step + 1, trial.until + 1):
+            verdict = study.report(trial, step, score=trial.params["x"])
+        if trial.until < 9:
+            assert verdict in (Verdict.PAUSE, Verdict.CONTINUE)
+    resumed = [(step, until) for _, step, until in handed if step]
+    assert set(resumed) <= {(1, 3), (3, 9), (1, 9)}
+    assert any(step == 1 for step, _ in resumed)
+    assert study.history.completed
+
+
+def test_a_trial_that_is_judged_fit_goes_on_to_where_it_is_judged_next():
+    study = study_of(max_steps=9, scheduler=EveryThird())
+    trial = study.ask()
+    verdicts = [study.report(trial, step, score=0.5) for step in range(1, 8)]
+    assert verdicts[:5] == [Verdict.CONTINUE] * 5
+    assert verdicts[5] is Verdict.STOP
+    assert study.trials[0].state is TrialState.STOPPED
+    assert trial.until == 6
+
+
+def test_reaching_the_end_completes_a_trial_and_more_may_be_told_after():
+    study = study_of(max_steps=2)
+    trial = study.ask()
+    assert study.report(trial, 1, score=0.5) is Verdict.CONTINUE
+    assert study.report(trial, 2, score=0.6) is Verdict.STOP
+    assert study.trials[0].state is TrialState.COMPLETED
+    study.tell(trial, size=7.0)
+    assert study.trials[0].metrics == {"score": 0.6, "size": 7.0}
+
+
+def test_the_end_of_training_waits_for_an_objective_that_is_told_later():
+    study = study_of(max_steps=1, maximize="score", minimize="latency")
+    trial = study.ask()
+    assert study.report(trial, 1, score=0.5) is Verdict.CONTINUE
+    assert study.trials[0].state is TrialState.RUNNING
+    study.tell(trial, latency=3.0)
+    assert study.trials[0].state is TrialState.COMPLETED
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_no_number_diverged(value):
+    study = study_of(max_steps=5)
+    reported, told = study.ask(), study.ask()
+    assert study.report(reported, 1, score=value) is Verdict.STOP
+    study.tell(told, score=value)
+    assert [trial.state for trial in study.trials] == [TrialState.DIVERGED] * 2
+    with pytest.raises(StudyError, match="no trial has a usable value"):
+        _ = study.best
+
+
+def test_other_metrics_may_be_nan():
+    study = study_of()
+    study.tell(study.ask(), score=1.0, other=math.nan)
+    assert study.trials[0].state is TrialState.COMPLETED
+
+
+def test_failures_are_kept_with_their_reason_and_can_be_retried():
+    study = study_of(budget=3)
+    study.tell(study.ask(), failed="Traceback: it broke")
+    study.tell(study.ask(), score=1.0)
+    assert (study.trials[0].state, study.trials[0].error) == (TrialState.FAILED, "Traceback: it broke")
+    assert study.retry() == [0]
+    again = study.ask()
+    assert again.number == 0
+    study.tell(again, score=2.0)
+    assert study.best.number == 0
+    with pytest.raises(StudyError, match="trial 1 has not failed"):
+        study.retry([1])
+
+
+def test_lost_trials_are_put_back_three_times():
+    study = study_of()
+    for _ in range(4):
+        trial = study.ask()
+        assert trial.number == 0
+        study.end(trial, TrialState.LOST, error="killed by signal 9")
+    assert study.trials[0].state is TrialState.LOST
+    assert study.ask().number == 1
+
+
+def test_trials_left_running_go_first_when_the_study_is_opened_again(tmp_path):
+    with study_of(storage=tmp_path / "study.db", max_steps=9) as study:
+        study.report(study.ask(), 3, score=0.5)
+    with Study.load(tmp_path / "study.db") as study:
+        trial = study.ask()
+        assert (trial.number, trial.step, trial.until) == (0, 3, 9)
+
+
+def test_trials_of_a_killed_process_are_put_back_at_once(tmp_path):
+    path = tmp_path / "study.db"
+    program = (
+        "import os, signal, greyhound as gh\n"
+        f"study = gh.Study(gh.Space(x=gh.Float(0, 1)), maximize='score', max_steps=9, scheduler='none', storage={str(path)!r})\n"
+        "trial = study.ask(); study.report(trial, 2, score=0.5)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    with Study.load(path) as study:
+        assert study.trials[0].state is TrialState.RUNNING
+        trial = study.ask()
+        assert (trial.number, trial.step) == (0, 2)
+
+
+def test_processes_that_share_a_study_never_take_the_same_trial(tmp_path):
+    path = tmp_path / "study.db"
+    study_of(storage=path, budget=60).close()
+    program = (
+        "import greyhound as gh\n"
+        f"study = gh.Study.load({str(path)!r})\n"
+        "while (trial := study.ask()) is not None:\n"
+        "    print(trial.number); study.tell(trial, score=trial.params['x'])\n"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    taken = [int(line) for process in processes for line in process.communicate(timeout=60)[0].split()]
+    assert sorted(taken) == list(range(60))
+    study = Study.load(path)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETED] * 60
+
+
+def test_a_process_that_shares_the_study_is_not_robbed(tmp_path):
+    mine = study_of(storage=tmp_path / "study.db")
+    trial = mine.ask()
+    other = Study.load(tmp_path / "study.db")
+    assert other.ask().number == 1
+    mine.tell(trial, score=1.0)
+    other.refresh()
+    assert other.best.number == 0
+
+
+def test_budgets_are_totals_of_the_study(tmp_path):
+    path = tmp_path / "study.db"
+    for _ in range(3):
+        with study_of(storage=path, budget="4 trials", max_steps=1) as study:
+            run(study)
+    assert len(study.trials) == 4
+
+
+def test_a_budget_of_steps_ends_the_study_within_a_step():
+    study = run(study_of(budget="20 steps", max_steps=6))
+    assert study.history.total_steps == 20
+    assert study.why_finished == "the budget of 20 steps is used up"
+
+
+def test_a_budget_of_time_counts_only_time_in_which_the_study_ran(tmp_path):
+    clock, path = Clock(), tmp_path / "study.db"
+    for _ in range(2):
+        with study_of(storage=path, budget="1 min", clock=clock) as study:
+            trial = study.ask()
+            clock.now += 25.0
+            study.tell(trial, score=1.0)
+        clock.now += 86400.0
+    with study_of(storage=path, budget="1 min", clock=clock) as study:
+        trial = study.ask()
+        clock.now += 15.0
+        study.tell(trial, score=1.0)
+        assert study.ask() is None
+        assert study.why_finished == "the budget of 1 min is used up"
+
+
+def test_a_budget_of_device_time_counts_every_trial():
+    clock = Clock()
+    study = study_of(budget="100 device seconds", clock=clock)
+    first, second = study.ask(), study.ask()
+    clock.now += 60.0
+    study.tell(first, score=1.0)
+    assert study.finished, "60 s of two trials are more than 100 s"
+    study.tell(second, score=1.0)
+    assert study.history.total_seconds == 120.0
+
+
+def test_a_spent_budget_is_extended_by_more(tmp_path):
+    study = run(study_of(budget="6 steps, 50 trials", max_steps=3, storage=tmp_path / "study.db"))
+    assert study.finished
+    study.extend("6 steps")
+    assert not study.finished
+    assert run(study).history.total_steps == 12
+    study.close()
+    with study_of(budget="+3 steps", max_steps=3, storage=tmp_path / "study.db") as study:
+        assert run(study).history.total_steps == 15
+
+
+def test_limits_rule_out_what_breaks_them():
+    study = study_of(subject_to="latency <= 5")
+    study.tell(study.ask(), score=0.9, latency=7.0)
+    study.tell(study.ask(), score=0.8)
+    study.tell(study.ask(), score=0.5, latency=5.0)
+    assert study.best.number == 2
+
+
+def test_several_objectives_give_a_front():
+    study = study_of(minimize="size")
+    for score, size in [(0.9, 10.0), (0.5, 5.0), (0.4, 6.0), (0.9, 11.0), (0.95, 20.0)]:
+        study.tell(study.ask(), score=score, size=size)
+    assert [trial.number for trial in study.front] == [0, 1, 4]
+    with pytest.raises(StudyError, match=r"2 objectives; use study\.front"):
+        _ = study.best
+
+
+def test_a_wider_space_continues_and_a_narrower_one_is_refused(tmp_path):
+    path = tmp_path / "study.db"
+    with study_of(storage=path) as study:
+        study.tell(study.ask(), score=1.0)
+    wider = Space(x=Float(-1.0, 1.0), n=Int(1, 9), kind=Categorical(["a", "b"], default="a"))
+    with study_of(wider, storage=path) as study:
+        assert study.trials[0].params["kind"] == "a"
+        assert set(study.ask().params) == {"x", "n", "kind"}
+    with pytest.raises(SpaceError, match="n"):
+        study_of(Space(x=Float(-1.0, 1.0), n=Int(1, 5), kind=Categorical(["a", "b"], default="a")), storage=path)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"maximize": "other"}, "objectives are maximize score, not maximize other"),
+        ({"max_steps": 5}, "max_steps is 9 and cannot become 5"),
+        ({"space": None}, "keeps its kind"),
+    ],
+)
+def test_what_would_not_compare_is_refused(options, told, tmp_path):
+    study_of(storage=tmp_path / "study.db", max_steps=9).close()
+    with pytest.raises(StudyError, match=told):
+        study_of(**{"space": SPACE, "storage": tmp_path / "study.db", "max_steps": 9, **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"sampler": "randm"}, "no sampler 'randm'; .* Did you mean 'random'"),
+        ({"scheduler": {"name": "asha", "eat": 3}}, "its options are: eta, min_steps"),
+        ({"scheduler": {"eta": 3}}, "the table needs a name"),
+        ({"scheduler": {"name": "asha", "eta": 1}}, "eta must be a whole number of at least 2"),
+        ({"max_steps": 0}, "max_steps must be a whole number of at least 1"),
+        ({"seed": -1}, "seed must be a whole number of at least 0"),
+        ({"maximize": ["score", "score"]}, "'score' is named twice"),
+        ({"maximize": ""}, "maximize: write the name of a metric"),
+        ({"subject_to": "latency < 5"}, "subject_to: cannot read 'latency < 5'"),
+        ({"minimize": "size", "scheduler": "asha"}, "judges one objective; the study has 2"),
+    ],
+)
+def test_wrong_settings_are_told_in_one_sentence(options, told):
+    with pytest.raises(StudyError, match=told):
+        study_of(**options)
+
+
+def test_wrong_reports_and_tells_are_told():
+    study = study_of()
+    trial = study.ask()
+    with pytest.raises(StudyError, match="step must be a whole number"):
+        study.report(trial, 1.5, score=1.0)
+    with pytest.raises(StudyError, match="metric 'score' must be a number; got 'high'"):
+        study.report(trial, 1, score="high")
+    with pytest.raises(StudyError, match="ends without score, an objective of the study; it has loss"):
+        study.tell(trial, loss=1.0)
+    with pytest.raises(StudyError, match="there is no trial 7"):
+        study.tell(7, score=1.0)
+    study.tell(trial, failed="broken")
+    with pytest.raises(StudyError, match="trial 0 has ended already: failed"):
+        study.tell(trial, score=1.0)
+
+
+def test_a_journal_without_a_study_is_told(tmp_path):
+    with pytest.raises(StorageError, match="no such study file"):
+        Study.load(tmp_path / "none.db")
+    open_journal(tmp_path / "study.db").close()
+    with pytest.raises(StudyError, match="never declared"):
+        Study.load(tmp_path / "study.db")
+
+
+def test_a_constraint_that_is_a_function_must_be_given_again(tmp_path):
+    space = Space(a=Int(0, 9), b=Int(0, 9), constraint={"rising": lambda p: p["a"] < p["b"]})
+    with study_of(space, storage=tmp_path / "study.db") as study:
+        study.tell(study.ask(), score=1.0)
+    with Study.load(tmp_path / "study.db") as study:
+        assert study.best.number == 0, "reading needs no constraint"
+        with pytest.raises(StudyError, match="'rising' is a Python function"):
+            study.ask()
+    with study_of(space, storage=tmp_path / "study.db") as study:
+        assert study.ask().number == 1
+
+
+def test_a_prepared_suggestion_is_the_one_that_is_handed_out():
+    prepared, plain = study_of(budget=6), study_of(budget=6)
+    for _ in range(6):
+        prepared.prepare()
+        first, second = prepared.ask(), plain.ask()
+        assert first.params == second.params
+        prepared.tell(first, score=1.0)
+        plain.tell(second, score=1.0)
+
+
+def test_a_live_process_is_heard_and_a_silent_one_on_another_machine_is_not(tmp_path):
+    clock, path = Clock(), tmp_path / "study.db"
+    study_of(storage=path, clock=clock).close()
+    journal = open_journal(path)
+    journal.append([ev.Joined(clock.now, "far", "another-machine", 1, 0.0)])
+    journal.append([ev.Started(clock.now, 0, {"x": 0.5, "n": 1}, 1, "random", "far", None)])
+    clock.now += 200.0
+    with Study.load(path, clock=clock) as study:
+        assert study.ask().number == 1, "200 s of silence are borne"
+    clock.now += 200.0
+    with Study.load(path, clock=clock) as study:
+        assert study.ask().number == 0
+
+
+def test_beats_are_written_only_into_silence():
+    clock = Clock()
+    study = study_of(clock=clock)
+    study.ask()
+    length = study.history.length
+    study.beat()
+    clock.now += 31.0
+    study.beat()
+    study.beat()
+    assert study.history.length == length + 1
+
+
+def test_attributes_are_kept():
+    study = study_of()
+    trial = study.ask()
+    study.record(Note(trial.number, {"note": "hello", "list": (1, 2)}))
+    assert study.trials[0].attrs == {"note": "hello", "list": [1, 2]}
+
+
+def test_dataframe_has_a_row_a_trial():
+    study = run(study_of(budget=3, max_steps=2))
+    frame = study.dataframe()
+    assert list(frame["number"]) == [0, 1, 2]
+    assert {"params.x", "params.n", "metrics.score", "state", "seed", "seconds"} <= set(frame.columns)
+
+
+def test_a_journal_may_be_given_as_an_object():
+    journal = Memory()
+    run(study_of(storage=journal, budget=3, max_steps=1))
+    assert len(Study.load(journal).trials) == 3
+
+
+def test_a_closed_study_says_so():
+    study = study_of()
+    study.close()
+    study.close()
+    with pytest.raises(StudyError, match="the study is closed"):
+        study.ask()
