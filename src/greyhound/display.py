@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from greyhound.analysis import ranking, summary
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from greyhound.history import History
+    from greyhound.study import Study
 
 _REFRESH_S = 0.25
 _LINE_EVERY_S = 30.0
@@ -40,7 +41,7 @@ class Display(Protocol):
     def failed(self, number: int, state: TrialState, error: str) -> None:
         """A trial failed."""
 
-    def finish(self, history: History, folder: Path, interrupted: bool) -> None:
+    def finish(self, study: Study, interrupted: bool) -> None:
         """The study ended or was interrupted."""
 
 
@@ -75,7 +76,7 @@ class Quiet:
     def failed(self, number: int, state: TrialState, error: str) -> None:
         """Nothing."""
 
-    def finish(self, history: History, folder: Path, interrupted: bool) -> None:
+    def finish(self, study: Study, interrupted: bool) -> None:
         """Nothing."""
 
 
@@ -110,10 +111,14 @@ class Lines(Quiet):
             self._told.add(last)
             _print(f"trial {number} {state.value}: {last}")
 
-    def finish(self, history: History, folder: Path, interrupted: bool) -> None:
-        """Print the summary."""
-        for line in summary.lines(history):
+    def finish(self, study: Study, interrupted: bool) -> None:
+        """Print the summary and how to go on."""
+        for line in summary.lines(study.history):
             _print(line)
+        if study.storage is not None:
+            _print(f"study file: {study.storage}")
+        if (command := how_to_continue(study)) is not None:
+            _print(f"continue: {command}")
 
 
 class Live(Lines):
@@ -176,6 +181,17 @@ def picture(history: History, executor: Executor) -> RenderableType:
     for name, device, number in executor.workers:
         workers.add_row(name, device, *_progress(history, number))
     return Group(head, workers)
+
+
+def how_to_continue(study: Study) -> str | None:
+    """The command that goes on with a study; None for one in memory."""
+    if study.storage is None:
+        return None
+    named = "" if study.only_one else f" --name {shlex.quote(study.name)}"
+    more = ' --add "1h"' if study.finished else ""
+    if study.settings.target:
+        return f"greyhound resume {shlex.quote(study.storage)}{named}{more}"
+    return f"run the program again{' with a larger budget' if more else ''}: {shlex.join(sys.orig_argv[1:])}"
 
 
 def time_left(history: History) -> str:

@@ -39,7 +39,7 @@ from greyhound.settings import (
     read_seed,
 )
 from greyhound.space import Space, migrate
-from greyhound.storage import Journal, folder_beside, open_journal
+from greyhound.storage import Journal, folder_beside, open_journal, shown, study_names
 from greyhound.trial import FAILED_STATES, Trial, TrialState, Verdict, derive_seed
 
 if TYPE_CHECKING:
@@ -53,13 +53,15 @@ class Study:
     """A search for good hyperparameters that can be stopped and continued at any time.
 
     space: what to search, or a mapping of names to parameters; None where the training names its
-    parameters itself (`trial.suggest_float` and so on). maximize, minimize: metric names, one or more
-    in all; neither means to minimise "value". subject_to: limits on metrics, such as "latency_ms <= 5".
-    sampler, scheduler: a name, {"name": ..., option: ...} or an instance. max_steps: length of a
-    full training, at least 1. budget: "2h", "100 trials"…, totals of the study (see Budget); "+2h" counts
-    from what it has spent so far. seed: 0 or more; a study keeps the one that it was created with. storage: None (memory), a file name, a database
-    URL, or a Journal. name: the study within its storage. checkpoints: folder for checkpoints and logs, by
-    default beside the study file. checkpoint_quota: the most they may take, in bytes.
+    parameters itself (`trial.suggest_float` and so on). maximize, minimize: metric names, one or more in
+    all; neither means to minimise "value". subject_to: limits on metrics, such as "latency_ms <= 5".
+    sampler, scheduler: a name, {"name": ..., option: ...} or an instance. max_steps: length of a full
+    training, at least 1. budget: "2h", "100 trials"…, totals of the study (see Budget); "+2h" counts from
+    what it has spent so far. seed: 0 or more; a study keeps the one that it was created with. storage:
+    None (memory), a file name, a database URL, or a Journal. name: the study within its storage.
+    checkpoints: folder for checkpoints and logs, by default beside the study file. checkpoint_quota: the
+    most that checkpoints may take, in bytes. target: how to make the evaluator again, for
+    `greyhound resume`. clock: gives Unix seconds.
 
     Opening an existing study continues it; a changed space is mapped, a changed goal is refused.
     Raises StudyError, SpaceError, BudgetError or StorageError where something is wrong.
@@ -255,6 +257,23 @@ class Study:
     def journal(self) -> Journal:
         """Where the study's events are kept."""
         return self._session.journal
+
+    @property
+    def storage(self) -> str | None:
+        """The study's file or database as it may be printed; None where it is in memory."""
+        url = getattr(self.journal, "url", None)
+        return None if url is None else shown(url)
+
+    @property
+    def name(self) -> str:
+        """The study's name within its storage."""
+        return str(getattr(self.journal, "name", "study"))
+
+    @property
+    def only_one(self) -> bool:
+        """Whether the storage holds no other study, so that the name need not be given."""
+        url = getattr(self.journal, "url", None)
+        return url is None or len(study_names(url)) == 1
 
     @property
     def trials(self) -> Sequence[Trial]:

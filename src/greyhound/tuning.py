@@ -8,6 +8,7 @@ trial at its checkpoint and returns; a second one leaves at once, which loses no
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -21,6 +22,7 @@ from greyhound.display import Display, make_display
 from greyhound.errors import EvaluationError, StudyError
 from greyhound.evaluators.function import Function, from_target, import_path
 from greyhound.evaluators.live import LiveTrial
+from greyhound.evaluators.script import Script
 from greyhound.executors import Executor, Processes, Serial
 from greyhound.jobs import Answer, Evaluator, Message, Outcome, Progress, WorkerRetired
 from greyhound.space import Space
@@ -28,6 +30,7 @@ from greyhound.storage import Journal
 from greyhound.study import Study
 from greyhound.trial import TrialState, Verdict
 
+_WORKER_OPTIONS = ("workers", "gpus_per_trial", "cores_per_trial", "trial_timeout_s")
 _TICK_S = 0.2
 _GRACE_S = 60.0
 """How long trials may take to reach their next report when the budget is spent; then they are cut off."""
@@ -71,12 +74,13 @@ def tune(
     trained, where an argument is wrong; EvaluationError also when trials fail on every worker.
     """
     timeout_s = parse_seconds(trial_timeout, "trial_timeout")
-    evaluator, path = as_evaluator(train)
-    options: dict[str, Any] = {"workers": workers, "gpus_per_trial": gpus_per_trial}
-    if cores_per_trial is not None:
-        options["cores_per_trial"] = cores_per_trial
-    if timeout_s is not None:
-        options["trial_timeout_s"] = timeout_s
+    evaluator, target = as_evaluator(train)
+    options: dict[str, Any] = {
+        "workers": workers,
+        "gpus_per_trial": gpus_per_trial,
+        "cores_per_trial": cores_per_trial,
+        "trial_timeout_s": timeout_s,
+    }
     study = Study(
         space,
         maximize=maximize,
@@ -91,8 +95,9 @@ def tune(
         name=name,
         checkpoints=checkpoints,
         checkpoint_quota=checkpoint_quota,
-        target={"function": path, **options} if path else {},
+        target={**target, **options} if target else {},
     )
+    check_placeholders(evaluator, study)
     if not len(study.history):
         for params in enqueue:
             study.enqueue(params)
@@ -100,17 +105,42 @@ def tune(
     return study
 
 
-def as_evaluator(train: Callable[[Any], Any] | str | Evaluator) -> tuple[Evaluator, str | None]:
-    """What is tuned as an evaluator, and the import path by which another process finds it."""
+def as_evaluator(train: Callable[[Any], Any] | str | Evaluator) -> tuple[Evaluator, dict[str, Any]]:
+    """What is tuned as an evaluator, and how another process makes it again; empty where none can."""
+    here = {"folder": os.getcwd()}
     if isinstance(train, str):
-        return from_target(train), train
+        return from_target(train), {"function": train, **here}
+    if isinstance(train, Script):
+        return train, {"command": list(train.command), "tensorboard": train.tensorboard, **here}
     if getattr(train, "evaluates_jobs", False):
-        return train, None  # type: ignore[return-value]
+        return cast(Evaluator, train), {}
     if not callable(train):
         raise EvaluationError(
             f"train must be a function of one argument, the trial, or its import path; got {train!r}."
         )
-    return Function(train), import_path(train)
+    function = cast(Callable[[Any], Any], train)
+    path = import_path(function)
+    return Function(function), {"function": path, **here} if path else {}
+
+
+def evaluator_again(target: Mapping[str, Any]) -> tuple[Evaluator, dict[str, Any]]:
+    """The evaluator and the workers' options that a study was last run with, from its journal.
+
+    Relative paths in it count from the folder that the study was run in, which should be the current one.
+    EvaluationError where only the study's own program can make it.
+    """
+    options = {key: value for key, value in target.items() if key in _WORKER_OPTIONS}
+    if "function" in target:
+        return from_target(target["function"]), options
+    if "command" in target:
+        return Script(tuple(target["command"]), target.get("tensorboard")), options
+    raise EvaluationError("only the program that made this study can continue it: run that program again.")
+
+
+def check_placeholders(evaluator: Evaluator, study: Study) -> None:
+    """EvaluationError where a command's template names what the space does not have."""
+    if isinstance(evaluator, Script) and not study.history.define_by_run:
+        evaluator.check(study.history.space.names)
 
 
 def make_executor(
@@ -133,8 +163,11 @@ def make_executor(
     )
 
 
-def drive(study: Study, executor: Executor, display: Display) -> None:
-    """Run a study on an executor until it is finished or interrupted; the executor is shut down."""
+def drive(study: Study, executor: Executor, display: Display) -> bool:
+    """Run a study on an executor until it is finished or interrupted, which it returns whether it was.
+
+    The executor is shut down whatever happens, and trials that still ran are put back.
+    """
     loop = _Loop(study, executor, display)
     executor.pump = loop.handle_all
     try:
@@ -143,7 +176,8 @@ def drive(study: Study, executor: Executor, display: Display) -> None:
     finally:
         executor.shutdown()
         loop.leave()
-    display.finish(study.history, study.folder, loop.interrupted)
+    display.finish(study, loop.interrupted)
+    return loop.interrupted
 
 
 class _Loop:
@@ -274,4 +308,4 @@ def _signals(loop: _Loop) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-__all__ = ["as_evaluator", "drive", "make_executor", "tune"]
+__all__ = ["as_evaluator", "check_placeholders", "drive", "evaluator_again", "make_executor", "tune"]

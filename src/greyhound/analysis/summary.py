@@ -55,9 +55,8 @@ def lines(history: History) -> list[str]:
         told.extend(f"  trial {trial.number}: {score(history, trial)}; {params(trial.params)}" for trial in front)
     if history.max_steps is not None and (saved := ranking.steps_saved(history)):
         total = history.total_steps
-        told.append(
-            f"early stopping: {total} steps trained, {saved} saved ({saved / (saved + total):.0%} of training all in full)"
-        )
+        share = saved / (saved + total)
+        told.append(f"early stopping: {total} steps trained, {saved} saved ({share:.0%} of training all in full)")
     return told
 
 

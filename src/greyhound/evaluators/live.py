@@ -175,7 +175,7 @@ class LiveTrial:
             return self.params[name]
         if not self.job.define_by_run:
             raise StudyError(
-                f"the study's space has no parameter {name!r} for this trial; it has {', '.join(self.params) or 'none'}."
+                f"the study's space has no {name!r} for this trial; it has {', '.join(self.params) or 'none'}."
             )
         parameter: Parameter = declare()
         value = self.job.suggestions.get(name)

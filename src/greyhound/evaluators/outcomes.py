@@ -80,7 +80,7 @@ def _metrics(returned: Any, objectives: Sequence[str]) -> dict[str, float]:
         values = list(returned) if isinstance(returned, tuple | list) else [returned]
         if len(values) != len(objectives):
             raise StudyError(
-                f"the training returned {len(values)} values for {len(objectives)} objectives ({', '.join(objectives)})."
+                f"the training returned {len(values)} values for {len(objectives)} objectives: {', '.join(objectives)}."
             )
         items = dict(zip(objectives, values, strict=True))
     try:

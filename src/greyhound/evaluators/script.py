@@ -122,6 +122,7 @@ class _Run:
     def __init__(self, script: Script, trial: LiveTrial) -> None:
         self._trial = trial
         self._final: dict[str, float] = {}
+        self._complaint = ""  # the last line of standard error
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._selector = selectors.DefaultSelector()
         self._rest: dict[Any, bytes] = {}
@@ -201,7 +202,8 @@ class _Run:
         said = "\n".join(self._tail)
         how = f"the script was killed by signal {-code}" if code < 0 else f"the script ended with exit code {code}"
         state = TrialState.OUT_OF_MEMORY if says_out_of_memory(said) else TrialState.FAILED
-        return Outcome(self._trial.number, state, error=f"{said}\n{how}".strip())
+        why = f"{how}: {self._complaint}" if self._complaint else how
+        return Outcome(self._trial.number, state, error=f"{said}\n{why}".strip())
 
     def _asks(self) -> bool:
         return self._line in self._rest
@@ -233,6 +235,7 @@ class _Run:
     def _complained(self, line: str) -> None:
         sys.stderr.write(line + "\n")
         self._tail.append(line)
+        self._complaint = line.strip() or self._complaint
 
     def _reported(self, line: str) -> None:
         found = _metrics(line)

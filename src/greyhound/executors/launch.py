@@ -22,8 +22,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
 
-from greyhound.errors import EvaluationError
 from greyhound.executors.devices import Lease, environment
+from greyhound.executors.pickling import pickled
 from greyhound.executors.worker import kill_descendants
 from greyhound.jobs import Evaluator, Job
 from greyhound.trial import TrialState
@@ -53,7 +53,7 @@ class Launcher:
     """
 
     def __init__(self, evaluator: Evaluator, variables: Mapping[str, str]) -> None:
-        data = _pickled(evaluator)
+        data = pickled(evaluator)
         self._evaluator = tempfile.TemporaryFile()  # noqa: SIM115
         self._evaluator.write(data)
         self._evaluator.flush()
@@ -185,19 +185,6 @@ def last_line(text: str | None) -> str:
     """The last line that says something; "" if none does."""
     lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
     return lines[-1] if lines else ""
-
-
-def _pickled(evaluator: Evaluator) -> bytes:
-    import cloudpickle
-
-    try:
-        data: bytes = cloudpickle.dumps(evaluator)
-    except Exception as error:
-        raise EvaluationError(
-            f"the training cannot be sent to a worker process: {error}. Make what cannot be pickled (open "
-            f"files, connections, locks, generators) inside the training function."
-        ) from error
-    return data
 
 
 def _closed(item: object) -> bool:

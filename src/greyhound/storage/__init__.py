@@ -25,7 +25,7 @@ def open_journal(storage: str | Path | Journal | None, name: str | None = None, 
         return Memory()
     if not isinstance(storage, str | Path):
         return storage
-    from greyhound.storage.sql import Sql, study_names
+    from greyhound.storage.sql import Sql
 
     url = to_url(storage)
     if name is None:
@@ -55,8 +55,22 @@ def folder_beside(journal: Journal) -> Path | None:
     return path.with_name(f"{path.stem}.files") / journal.name.replace("/", "_")
 
 
+def study_names(storage: str | Path) -> list[str]:
+    """The names of the studies in a file or database, oldest first; StorageError where it holds none of ours."""
+    from greyhound.storage import sql
+
+    return sql.study_names(to_url(storage))
+
+
+def shown(url: str) -> str:
+    """A storage URL as it may be printed: a SQLite file as its path, a password left out."""
+    from greyhound.storage import sql
+
+    return sql.shown(url)
+
+
 def _exists(url: str) -> bool:
-    from greyhound.storage.sql import shown, sqlite_path, study_names
+    from greyhound.storage.sql import sqlite_path
 
     path = sqlite_path(url)
     if path is not None:
@@ -70,4 +84,13 @@ def _exists(url: str) -> bool:
     return True
 
 
-__all__ = ["DEFAULT_NAME", "Journal", "Memory", "folder_beside", "open_journal", "to_url"]
+__all__ = [
+    "DEFAULT_NAME",
+    "Journal",
+    "Memory",
+    "folder_beside",
+    "open_journal",
+    "shown",
+    "study_names",
+    "to_url",
+]

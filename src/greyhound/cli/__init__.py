@@ -1,0 +1,36 @@
+"""The command line: `greyhound run`, `resume`, `status`, `best`, `trials`, `retry`, `export`, `report`.
+
+Exit codes: 0 done; 1 the study ended and no trial has a usable value; 2 wrong usage or input;
+3 the study file or database cannot be used; 4 the training cannot be run, or failed on every worker;
+130 interrupted, to be continued.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from greyhound.errors import EvaluationError, GreyhoundError, StorageError
+
+DONE, NO_VALUE, USAGE, STORAGE, TRAINING, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+
+def main() -> None:
+    """Run the command line; what Greyhound raises is told in one sentence."""
+    from greyhound.cli.app import app
+
+    try:
+        app()
+    except GreyhoundError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        sys.stderr.close()
+
+
+def exit_code(error: GreyhoundError) -> int:
+    """The exit code for an error."""
+    if isinstance(error, StorageError):
+        return STORAGE
+    return TRAINING if isinstance(error, EvaluationError) else USAGE

@@ -1,0 +1,92 @@
+"""The reference of the command line, written from the commands themselves.
+
+    python -m greyhound.cli.docs > docs/cli.md
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from greyhound.cli import studyfile
+from greyhound.cli.app import app
+
+_HEAD = """# Command line
+
+`greyhound COMMAND --help` says the same. STUDY is a study file (`train.db`), a database URL, or the
+`study.yaml` that it was made from.
+
+| exit code | meaning |
+| --- | --- |
+| 0 | done |
+| 1 | the study ended and no trial has a usable value |
+| 2 | wrong usage or input |
+| 3 | the study file or database cannot be used |
+| 4 | the training cannot be run, or failed on every worker |
+| 130 | interrupted by Ctrl-C or SIGTERM; `greyhound resume` goes on |
+"""
+
+_STUDY_FILE = """## Study files
+
+What `greyhound run` takes as flags may stand in a file: `greyhound run study.yaml`. Flags given beside it win.
+Paths count from the file. What is wrong in it is told with its line.
+
+```yaml
+space:                                   # or the name of a file that holds it
+  lr: {type: float, low: 1e-5, high: 1e-1, log: true, default: 1e-3}
+  batch_size: {type: ordinal, values: [16, 32, 64, 128], default: 32}
+  optimizer: {type: categorical, choices: [sgd, adamw], default: adamw}
+  momentum: {type: float, low: 0.0, high: 0.99, default: 0.9, when: {optimizer: sgd}}
+  constraints: {small batches need small rates: "batch_size >= 32 or lr < 0.01"}
+command: python train.py --lr {lr} --batch-size {batch_size} --momentum {momentum} --out {directory}
+maximize: accuracy
+budget: 2h
+max_steps: 30
+```
+
+| key | value |
+| --- | --- |
+"""
+
+_SCRIPTS = """## How a script tells its metrics
+
+- It prints lines of JSON: `{"step": 3, "accuracy": 0.91}` (or `"epoch"`) while it trains; a line without a step
+  holds final metrics.
+- Or it calls `greyhound.report(3, accuracy=0.91)`, which also ends it when its trial is paused or stopped.
+  Run by hand, that prints the line of JSON.
+- Or it writes TensorBoard scalars into the folder given by `--tensorboard`.
+
+Without a template every parameter is appended as `--name value`. In a template, `{name}` is a parameter;
+`{seed}`, `{trial}`, `{max_steps}`, `{directory}` (the trial's own folder) and `{params_json}` are the trial's. Words
+of parameters that a configuration does not have are left out together with the flag before them. A script that
+keeps its own checkpoint in `{directory}` goes on from it when its trial is resumed; another starts over.
+"""
+
+
+def reference() -> str:
+    """The page, in Markdown."""
+    import typer.main
+
+    group: Any = typer.main.get_command(app)
+    parts = [_HEAD]
+    for name, command in group.commands.items():
+        parts.append("\n".join(_command(name, command)) + "\n")
+    keys = "".join(f"| `{key}` | {wanted} |\n" for key, (wanted, _) in studyfile.KEYS.items())
+    return "\n".join([*parts, _STUDY_FILE + keys, _SCRIPTS])
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
+    text, _, example = inspect.cleandoc(command.callback.__doc__).partition("\n\nExample: ")
+    yield f"## greyhound {name}\n\n{' '.join(text.split())}\n\n    {example}\n"
+    yield "| argument or option | |\n| --- | --- |"
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            shown = parameter.metavar or parameter.name.upper()
+        else:
+            shown = ", ".join([*parameter.opts, *parameter.secondary_opts])
+        yield f"| `{shown}` | {parameter.help} |"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

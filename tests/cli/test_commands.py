@@ -1,0 +1,227 @@
+"""The command line as its user meets it: real processes, real files, exit codes."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from greyhound.cli.app import app
+from greyhound.study import Study
+from greyhound.trial import TrialState
+
+RUN = ["run", "train.py", "--space", "space.yaml", "--maximize", "score", "--workers", "2"]
+
+
+def ok(result):
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.fixture
+def tuned(folder, greyhound):
+    """A study of six trials of the script, in train.db."""
+    ok(greyhound(*RUN, "--budget", "6 trials", "--no-report"))
+    return folder
+
+
+def test_run_tunes_a_script_and_tells_what_came_of_it(folder, greyhound):
+    told = ok(greyhound(*RUN, "--budget", "6 trials"))
+    assert "6 trials: 6 completed" in told
+    assert re.search(r"best: trial \d, score \d\.\d+ after 4 steps", told)
+    assert "default configuration: trial 0, score 2 after 4 steps" in told
+    assert "continue: greyhound resume train.db" in told
+    assert "report: train.html" in told
+    assert "<html" in (folder / "train.html").read_text()
+    assert "some text that is no metric" not in told, "what trials print goes to their logs"
+    assert "some text that is no metric" in (folder / "train.files/study/trial-00000/log.txt").read_text()
+
+
+def test_best_prints_the_parameters(tuned, greyhound):
+    told = ok(greyhound("best", "train.db"))
+    record = json.loads(ok(greyhound("best", "train.db", "--json")))
+    assert f"x: {record['params']['x']}" in told.splitlines()
+    assert record["metrics"]["score"] == pytest.approx(4 * record["params"]["x"])
+    assert record["number"] == Study.load("train.db").best.number
+
+
+def test_status_reads_only(tuned, greyhound):
+    before = (tuned / "train.db").read_bytes()
+    told = ok(greyhound("status", "train.db"))
+    assert "6 trials: 6 completed" in told
+    assert "budget: 6 trials; 6 of 6 trials" in told
+    assert json.loads(ok(greyhound("status", "train.db", "--json")))["states"]["completed"] == 6
+    assert (tuned / "train.db").read_bytes() == before
+
+
+def test_trials_are_listed_sorted_and_shown_in_full(tuned, greyhound):
+    rows = json.loads(ok(greyhound("trials", "train.db", "--sort", "score", "--limit", "3", "--json")))
+    scores = [row["metrics"]["score"] for row in rows]
+    assert len(scores) == 3
+    assert scores == sorted(scores, reverse=True)
+    assert "completed" in ok(greyhound("trials", "train.db"))
+    told = ok(greyhound("trials", "train.db", 0))
+    assert "trial 0: completed, score 2 after 4 steps" in told
+    assert "step 3: score 1.5" in told
+    assert "log.txt" in told
+
+
+def test_export_writes_csv_and_json(tuned, greyhound):
+    csv = ok(greyhound("export", "train.db")).splitlines()
+    assert csv[0].startswith("number,state,source,step,params.x,params.kind,metrics.score")
+    assert len(csv) == 7
+    ok(greyhound("export", "train.db", "--output", "trials.json"))
+    data = json.loads((tuned / "trials.json").read_text())
+    assert [report["step"] for report in data["trials"][0]["reports"]] == [1, 2, 3, 4]
+
+
+def test_resume_goes_on_where_the_study_was(tuned, greyhound):
+    assert "give it more" in ok(greyhound("resume", "train.db", "--no-report"))
+    told = ok(greyhound("resume", "train.db", "--add", "3 trials", "--no-report"))
+    assert "9 trials: 9 completed" in told
+
+
+def test_resume_works_from_another_folder(tuned, greyhound, tmp_path_factory, monkeypatch):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    told = ok(greyhound("resume", tuned / "train.db", "--add", "2 trials", "--no-report"))
+    assert "8 trials: 8 completed" in told
+
+
+def test_run_again_continues_the_study(tuned, greyhound):
+    told = ok(greyhound(*RUN, "--budget", "8 trials", "--no-report"))
+    assert "8 trials: 8 completed" in told
+
+
+def test_early_stopping_of_a_script_saves_steps(folder, greyhound):
+    told = ok(greyhound(*RUN, "--budget", "9 trials", "--max-steps", "4", "--no-report"))
+    assert "early stopping:" in told
+    assert "saved" in told
+
+
+def test_failures_are_told_kept_and_retried(folder, greyhound):
+    space = (folder / "space.yaml").read_text().replace("[a, b]", "[a, broken]")
+    (folder / "space.yaml").write_text(space)
+    told = ok(greyhound(*RUN, "--budget", "8 trials", "--no-report", "--sampler", "grid"))
+    assert "this kind does not work" in told
+    failed = json.loads(ok(greyhound("trials", "train.db", "--state", "failed", "--json")))
+    assert failed
+    assert {row["params"]["kind"] for row in failed} == {"broken"}
+    assert "exit code 1" in ok(greyhound("trials", "train.db", failed[0]["number"]))
+    told = ok(greyhound("retry", "train.db", "--failed"))
+    assert f"{len(failed)} trials put back" in told
+    assert "continue: greyhound resume train.db" in told
+    (folder / "train.py").write_text((folder / "train.py").read_text().replace('"broken"', '"other"'))
+    assert "8 trials: 8 completed" in ok(greyhound("resume", "train.db", "--no-report"))
+
+
+def test_arguments_and_templates_reach_the_script(folder, greyhound):
+    script = "import json, sys; print(json.dumps({'score': float(len(sys.argv))})); print(sys.argv[1:])"
+    (folder / "plain.py").write_text(script)
+    ok(greyhound("run", "plain.py", "--space", "space.yaml", "--maximize", "score", "--budget", "1 trial", "--no-report",
+                 "--", "--data", "my data"))  # fmt: skip
+    log = (folder / "plain.files/study/trial-00000/log.txt").read_text()
+    assert "['--data', 'my data', '--x', '0.5', '--kind', 'a']" in log
+    ok(greyhound("run", "plain.py", "--space", "space.yaml", "--maximize", "score", "--budget", "1 trial", "--no-report",
+                 "--storage", "template.db", "--command", f"{sys.executable} plain.py x={{x}} seed={{seed}}"))  # fmt: skip
+    log = (folder / "template.files/study/trial-00000/log.txt").read_text()
+    assert re.search(r"\['x=0.5', 'seed=\d+'\]", log)
+
+
+def test_a_function_is_tuned_by_its_import_path(folder, greyhound):
+    (folder / "work.py").write_text("def train(trial):\n    return {'score': trial.params['x']}\n")
+    told = ok(greyhound("run", "work:train", "--space", "space.yaml", "--maximize", "score", "--budget", "4 trials"))
+    assert "study file: work.db" in told
+    told = ok(greyhound("resume", "work.db", "--add", "2 trials", "--workers", "serial"))
+    assert "6 trials: 6 completed" in told
+
+
+def test_several_studies_in_a_file_are_listed_and_named(tuned, greyhound):
+    ok(greyhound(*RUN, "--budget", "1 trial", "--name", "second", "--no-report"))
+    assert ok(greyhound("studies", "train.db")).split() == ["study", "second"]
+    refused = greyhound("status", "train.db")
+    assert refused.returncode == 3
+    assert "several studies: 'study', 'second'; give a name" in refused.stderr
+    assert "1 trials: 1 completed" in ok(greyhound("status", "train.db", "--name", "second"))
+
+
+def test_interrupt_pauses_and_resume_goes_on(folder, greyhound):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greyhound", *RUN, "--no-report", "--", "--pace", "0.2"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        time.sleep(0.2)
+        if (folder / "train.db").exists() and Study.load("train.db").history.total_steps > 2:
+            break
+    process.send_signal(signal.SIGINT)
+    told, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert "pausing the running trials" in told
+    assert "continue: greyhound resume train.db" in told
+    study = Study.load("train.db")
+    assert study.history.requeued
+    assert not study.history.count(TrialState.FAILED)
+    told = ok(greyhound("resume", "train.db", "--add", "1 trial", "--no-report"))
+    assert "paused" not in told.partition("trials: ")[2].partition("\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["run", "nothing.py", "--maximize", "score"], 4, "nothing.py: there is no such script"),
+        (["run", "nothing:train", "--maximize", "score"], 4, "there is no module 'nothing'"),
+        (["run", "nothing", "--maximize", "score"], 4, "neither a script"),
+        ([*RUN, "--space", "none.yaml"], 2, "none.yaml: there is no such file"),
+        ([*RUN, "--budget", "two hours"], 2, "budget: cannot read 'two hours'"),
+        ([*RUN, "--sampler", "sobbol"], 2, "Did you mean 'sobol'?"),
+        ([*RUN, "--workers", "many"], 2, "--workers must be a whole number"),
+        ([*RUN, "--command", "python3 train.py {y}"], 4, "unknown placeholder {y}"),
+        ([*RUN, "--wrong"], 2, "No such option"),
+        (["status", "none.db"], 3, "none.db: there is no such study file"),
+        (["status", "space.yaml"], 2, "unknown key 'x'"),
+        (["resume", "train.py"], 3, "is not a study file"),
+        (["export", "train.db", "--format", "xls"], 2, "--format must be csv or json"),
+        ([], 2, "Usage"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_sentence(arguments, code, told, folder, greyhound):
+    result = greyhound(*arguments)
+    assert result.returncode == code, result.stderr
+    assert told in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_a_study_without_a_usable_value_ends_with_its_own_code(folder, greyhound):
+    (folder / "space.yaml").write_text("x: {type: float, low: 0, high: 1}\nkind: {type: categorical, choices: [broken]}\n")
+    result = greyhound(*RUN, "--budget", "2 trials", "--no-report")
+    assert result.returncode == 1
+    assert greyhound("best", "train.db").returncode == 1
+
+
+def test_a_training_that_fails_everywhere_takes_the_workers_out(folder, greyhound):
+    (folder / "space.yaml").write_text("x: {type: float, low: 0, high: 1}\nkind: {type: categorical, choices: [broken]}\n")
+    result = greyhound(*RUN, "--budget", "50 trials", "--no-report")
+    assert result.returncode == 4
+    assert "every worker was taken out" in result.stderr
+    assert "this kind does not work" in result.stderr
+
+
+@pytest.mark.parametrize("command", [command.name or command.callback.__name__ for command in app.registered_commands])
+def test_every_command_has_help_with_an_example(command):
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    text = " ".join(result.output.split())
+    assert f"Example: greyhound {command}" in text
+    for option in re.findall(r"--[a-z-]+", text):
+        assert option == option.lower()
+
+
+def test_help_names_the_exit_codes_and_version_is_told():
+    text = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
+    assert "130 interrupted" in text
+    assert re.match(r"greyhound \d+\.\d+", CliRunner().invoke(app, ["--version"]).output)
