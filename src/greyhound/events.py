@@ -71,7 +71,10 @@ class Enqueued(Event):
 
 @dataclass(frozen=True, slots=True)
 class Started(Event):
-    """A new trial. `ticket` is the position in the queue of the configuration that it takes, if any."""
+    """A new trial. `ticket` is the position in the queue of the configuration that it takes, if any.
+
+    Where the training names its parameters itself `params` are proposals, which Suggested confirms.
+    """
 
     kind: ClassVar[str] = "started"
     trial: int

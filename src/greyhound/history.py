@@ -57,6 +57,7 @@ class _Row:
     started: float
     parent: int | None
     run_started: float
+    proposed: Params
     last: int = -1
     reports: list[ev.Reported] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -166,6 +167,7 @@ class History:
                 requeued=row.requeued,
                 parent=row.parent,
                 owner=row.owner,
+                proposed=row.proposed,
             )
         return row.record
 
@@ -335,15 +337,22 @@ class History:
             return
         if event.ticket is not None:
             self._taken.add(event.ticket)
-        self._rows.append(
-            _Row(
-                dict(event.params), TrialState.RUNNING, event.seed, event.source, event.until, event.owner,
-                event.time, event.parent, event.time,
-            )
-        )  # fmt: skip
+        row = _Row(
+            params={} if self.define_by_run else dict(event.params),
+            state=TrialState.RUNNING,
+            seed=event.seed,
+            source=event.source,
+            until=event.until,
+            owner=event.owner,
+            started=event.time,
+            parent=event.parent,
+            run_started=event.time,
+            proposed=event.params if self.define_by_run else {},
+        )
+        self._rows.append(row)
         self._by_state[TrialState.RUNNING][event.trial] = None
         for step, values in self._rungs.items():
-            values.append(self._loss_at(self._rows[-1], step))
+            values.append(self._loss_at(row, step))
         self._columns.dirty.add(event.trial)
 
     def _resumed(self, event: ev.Resumed) -> None:

@@ -496,13 +496,9 @@ class Study:
 
     def _hand_out(self, number: int) -> LiveTrial:
         record = self.history.trial(number)
-        free = self.history.define_by_run
-        taken = (
-            {name for name in record.params if name in self.history.space} if record.step or record.restarts else set()
-        )
         job = Job(
             number=number,
-            params={name: value for name, value in record.params.items() if not free or name in taken},
+            params=dict(record.params),
             seed=record.seed,
             step=record.step,
             until=record.until,
@@ -510,8 +506,8 @@ class Study:
             objectives=self._objective_names(),
             directory=trial_folder(self.folder, number),
             parent=trial_folder(self.folder, record.parent) if record.parent is not None else None,
-            suggestions=record.params if free else {},
-            define_by_run=free,
+            suggestions=record.proposed,
+            define_by_run=self.history.define_by_run,
         )
         live = LiveTrial(job, _Direct(self))
         self._live[number] = live

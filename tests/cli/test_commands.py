@@ -197,14 +197,18 @@ def test_what_is_wrong_is_told_in_one_sentence(arguments, code, told, folder, gr
 
 
 def test_a_study_without_a_usable_value_ends_with_its_own_code(folder, greyhound):
-    (folder / "space.yaml").write_text("x: {type: float, low: 0, high: 1}\nkind: {type: categorical, choices: [broken]}\n")
+    (folder / "space.yaml").write_text(
+        "x: {type: float, low: 0, high: 1}\nkind: {type: categorical, choices: [broken]}\n"
+    )
     result = greyhound(*RUN, "--budget", "2 trials", "--no-report")
     assert result.returncode == 1
     assert greyhound("best", "train.db").returncode == 1
 
 
 def test_a_training_that_fails_everywhere_takes_the_workers_out(folder, greyhound):
-    (folder / "space.yaml").write_text("x: {type: float, low: 0, high: 1}\nkind: {type: categorical, choices: [broken]}\n")
+    (folder / "space.yaml").write_text(
+        "x: {type: float, low: 0, high: 1}\nkind: {type: categorical, choices: [broken]}\n"
+    )
     result = greyhound(*RUN, "--budget", "50 trials", "--no-report")
     assert result.returncode == 4
     assert "every worker was taken out" in result.stderr

@@ -1,6 +1,6 @@
 """The reference of the command line, written from the commands themselves.
 
-    python -m greyhound.cli.docs > docs/cli.md
+python -m greyhound.cli.docs > docs/cli.md
 """
 
 from __future__ import annotations

@@ -1,0 +1,302 @@
+"""The loop: workers train what the study asks for, whatever becomes of them."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+import greyhound as gh
+from greyhound.errors import EvaluationError, StudyError
+from greyhound.study import Study
+from greyhound.trial import TrialState
+
+SPACE = gh.Space(x=gh.Float(0.0, 1.0), n=gh.Int(1, 9))
+QUIET = {"progress": False, "sampler": "random"}
+
+
+def climb(trial):
+    """Saturates at x; each step is reported."""
+    for step in range(trial.step + 1, trial.max_steps + 1):
+        trial.report(step, score=trial.params["x"] * (1 - 0.7**step))
+
+
+class Walk:
+    """State that depends on every step taken."""
+
+    def __init__(self):
+        self.value = 0.0
+
+    def state_dict(self):
+        return {"value": self.value}
+
+    def load_state_dict(self, state):
+        self.value = state["value"]
+
+
+def walk(trial):
+    state = Walk()
+    for step in range(trial.checkpoint(state=state), trial.max_steps):
+        state.value = 0.5 * state.value + trial.params["x"] * (step + 1)
+        trial.report(step + 1, score=state.value)
+
+
+def walked(x, steps):
+    value = 0.0
+    for step in range(steps):
+        value = 0.5 * value + x * (step + 1)
+    return value
+
+
+def decisions(study):
+    return [
+        (trial.params, trial.seed, trial.state, trial.step, [(report.step, report.metrics) for report in trial.reports])
+        for trial in study.trials
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, "serial"])
+def test_the_same_seed_gives_the_same_study_to_the_last_bit(workers):
+    def study(seed):
+        return gh.tune(walk, SPACE, maximize="score", max_steps=9, budget=8, workers=workers, seed=seed, **QUIET)
+
+    assert decisions(study(5)) == decisions(study(5))
+    assert decisions(study(5)) != decisions(study(6))
+
+
+def test_one_worker_and_this_process_make_the_same_study():
+    options = {"maximize": "score", "max_steps": 9, "budget": 8, **QUIET}
+    assert decisions(gh.tune(walk, SPACE, workers=1, **options)) == decisions(
+        gh.tune(walk, SPACE, workers="serial", **options)
+    )
+
+
+@pytest.mark.parametrize("workers", [2, "serial"])
+def test_paused_trainings_go_on_from_their_checkpoints(workers):
+    study = gh.tune(walk, SPACE, maximize="score", max_steps=27, budget=12, workers=workers, **QUIET)
+    resumed = [trial for trial in study.trials if trial.step > 1]
+    assert study.history.completed
+    assert len(resumed) < 12
+    for trial in study.trials:
+        assert [report.step for report in trial.reports] == list(range(1, trial.step + 1))
+        for report in trial.reports:
+            assert report.metrics["score"] == pytest.approx(walked(trial.params["x"], report.step), rel=1e-12)
+    assert study.best.checkpoint.exists()
+
+
+def test_early_stopping_trains_few_configurations_in_full():
+    study = gh.tune(climb, SPACE, maximize="score", max_steps=27, budget=30, workers=2, **QUIET)
+    assert 1 <= study.history.count(TrialState.COMPLETED) < 10
+    assert study.best.params["x"] > 0.8
+
+
+def test_endings_are_told_apart_and_none_ends_the_study():
+    def train(trial):
+        match trial.number:
+            case 0:
+                raise ValueError("a mistake of mine")
+            case 1:
+                raise MemoryError
+            case 2:
+                return {"score": math.nan}
+            case 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            case 4:
+                time.sleep(60)
+            case 5:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+            case 6:
+                return {"loss": 1.0}
+        return {"score": trial.params["x"]}
+
+    study = gh.tune(train, SPACE, maximize="score", budget=9, workers=2, trial_timeout=2, **QUIET)
+    states = [trial.state for trial in study.trials]
+    assert states == [
+        TrialState.FAILED, TrialState.OUT_OF_MEMORY, TrialState.DIVERGED, TrialState.LOST, TrialState.TIMED_OUT,
+        TrialState.OUT_OF_MEMORY, TrialState.FAILED, TrialState.COMPLETED, TrialState.COMPLETED,
+    ]  # fmt: skip
+    assert "a mistake of mine" in study.trials[0].error
+    assert "in train" in study.trials[0].error, "the traceback is kept"
+    assert study.trials[3].restarts == 3, "a lost trial is put back three times"
+    assert "without score" in study.trials[6].error
+
+
+def test_a_training_that_fails_on_every_worker_ends_with_what_was_wrong():
+    def train(trial):
+        raise ValueError("always the same mistake")
+
+    with pytest.raises(EvaluationError, match="always the same mistake"):
+        gh.tune(train, SPACE, maximize="score", budget=40, workers=2, **QUIET)
+
+
+def test_a_time_budget_pauses_what_runs(tmp_path):
+    def train(trial):
+        state = Walk()
+        for step in range(trial.checkpoint(state=state), 1000):
+            time.sleep(0.02)
+            state.value += 1
+            trial.report(step + 1, score=state.value)
+
+    begin = time.monotonic()
+    options = {"maximize": "score", "workers": 2, "storage": tmp_path / "study.db", **QUIET}
+    study = gh.tune(train, SPACE, budget="1s", **options)
+    assert time.monotonic() - begin < 20
+    assert {trial.state for trial in study.trials} == {TrialState.PAUSED}
+    study.close()
+    steps = [trial.step for trial in study.trials]
+    study = gh.tune(train, SPACE, budget="+1s", **options)
+    for before, trial in zip(steps, study.trials, strict=True):
+        assert trial.step > before
+        assert trial.metrics["score"] == trial.step, "it went on from its state"
+
+
+def test_objectives_written_for_optuna_run_unchanged():
+    import optuna
+
+    def objective(trial):
+        x = trial.suggest_float("x", -10, 10)
+        kind = trial.suggest_categorical("kind", ["square", "shifted"])
+        shift = trial.suggest_int("shift", 0, int(abs(x)) + 1) if kind == "shifted" else 0
+        trial.set_user_attr("kind", kind)
+        for step in range(5):
+            trial.report((x - shift) ** 2 + 5 - step, step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return (x - shift) ** 2
+
+    study = gh.tune(objective, minimize="value", budget=25, workers=2, progress=False)
+    assert len(study.trials) == 25
+    assert {trial.state for trial in study.trials} == {TrialState.COMPLETED}
+    for trial in study.trials:
+        assert trial.attrs["kind"] == trial.params["kind"]
+        assert ("shift" in trial.params) == (trial.params["kind"] == "shifted")
+        assert trial.metrics["value"] == (trial.params["x"] - trial.params.get("shift", 0)) ** 2
+        assert [report.step for report in trial.reports] == [0, 1, 2, 3, 4]
+    assert set(study.history.space.names) == {"x", "kind", "shift"}
+
+
+def test_an_optuna_objective_is_pruned_by_a_scheduler():
+    def objective(trial):
+        x = trial.suggest_float("x", 0, 1)
+        for step in range(1, 10):
+            trial.report(x, step)
+            if trial.should_prune():
+                raise gh.TrialPruned
+        return x
+
+    study = gh.tune(objective, minimize="value", budget=9, max_steps=9, scheduler="asha", workers=1, progress=False)
+    assert study.history.count(TrialState.COMPLETED) < 9
+    assert study.history.count(TrialState.FAILED) == 0
+
+
+def test_an_existing_study_is_continued(tmp_path):
+    options = {"maximize": "score", "max_steps": 3, "workers": 2, "storage": tmp_path / "study.db", **QUIET}
+    gh.tune(climb, SPACE, budget=4, scheduler="none", **options).close()
+    study = gh.tune(climb, SPACE, budget=7, scheduler="none", **options)
+    assert len(study.trials) == 7
+    assert len({trial.params["x"] for trial in study.trials}) == 7
+
+
+def test_checkpoints_of_ended_trials_are_collected_and_the_best_stays(tmp_path):
+    space = gh.Space(x=gh.Float(0.0, 1.0, default=0.1), n=gh.Int(1, 9, default=1))
+    study = gh.tune(walk, space, maximize="score", max_steps=3, budget=8, scheduler="none", workers=2,
+                    storage=tmp_path / "study.db", **QUIET)  # fmt: skip
+    kept = {path.parent.name for path in study.folder.glob("trial-*/checkpoint.*")}
+    assert kept == {f"trial-{study.best.number:05d}", "trial-00000"}
+    assert study.best.checkpoint.exists()
+    assert study.baseline.checkpoint.exists()
+
+
+def test_several_objectives_and_final_metrics_of_any_name(tmp_path):
+    def train(trial):
+        return {"score": trial.params["x"], "size": trial.params["n"], "state": 1.0, "failed": 0.0}
+
+    study = gh.tune(train, SPACE, maximize="score", minimize="size", budget=10, workers=2, **QUIET)
+    assert study.history.count(TrialState.COMPLETED) == 10
+    assert study.trials[0].metrics["state"] == 1.0
+    assert study.front
+
+
+def test_a_program_without_a_main_guard_tunes_its_own_functions(tmp_path):
+    (tmp_path / "program.py").write_text(
+        textwrap.dedent(
+            """
+            import functools
+            import greyhound as gh
+
+            @functools.cache
+            def data():
+                return [1.0, 2.0]
+
+            class Model:
+                def score(self, x):
+                    return x + sum(data())
+
+            def train(trial):
+                print("training")
+                return {"score": Model().score(trial.params["x"])}
+
+            study = gh.tune(train, {"x": gh.Float(0, 1)}, maximize="score", budget=4, workers=2, progress=False)
+            print(len(study.trials), study.best.metrics["score"] >= 3.0)
+            """
+        )
+    )
+    told = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert told.stdout == "4 True\n"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_signals_pause_and_a_second_leaves_at_once(signum, tmp_path):
+    (tmp_path / "program.py").write_text(
+        textwrap.dedent(
+            """
+            import time
+            import greyhound as gh
+
+            def train(trial):
+                trial.report(1, score=1.0)
+                print("up", flush=True)
+                open("running.txt", "w").close()
+                time.sleep(600)
+
+            if __name__ == "__main__":
+                gh.tune(train, {"x": gh.Float(0, 1)}, maximize="score", workers=2, storage="study.db", progress="lines")
+            """
+        )
+    )
+    process = subprocess.Popen([sys.executable, "program.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "running.txt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signum)
+    time.sleep(1.0)
+    assert process.poll() is None, "the first waits for the trials to pause"
+    process.send_signal(signum)
+    told, _ = process.communicate(timeout=20)
+    assert "pausing the running trials at their next report; once more to leave at once" in told
+    assert process.returncode != 0
+    study = Study.load(tmp_path / "study.db")
+    assert len(study.history.requeued) == 2, "what ran is put back"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "told"),
+    [
+        ({"train": 3}, EvaluationError, "train must be a function"),
+        ({"train": "nowhere:train"}, EvaluationError, "there is no module 'nowhere'"),
+        ({"train": "math:sine"}, EvaluationError, "has no function 'sine'"),
+        ({"trial_timeout": "soon"}, StudyError, "cannot read 'soon'"),
+        ({"workers": 0}, StudyError, "workers"),
+        ({"progress": "loud"}, StudyError, "progress must be"),
+    ],
+)
+def test_wrong_arguments_are_told_before_anything_is_trained(arguments, error, told):
+    arguments = {"train": climb, "maximize": "score", "max_steps": 3, "budget": 1, "workers": 1, **arguments}
+    with pytest.raises(error, match=told):
+        gh.tune(space=SPACE, **arguments)
