@@ -21,7 +21,7 @@ SPACE = gh.Space(
     channels=gh.Int(4, 24, default=8),
     dropout=gh.Float(0.0, 0.6, default=0.2),
     weight_decay=gh.Float(1e-6, 1e-2, log=True, default=1e-4),
-    optimizer=gh.Categorical(["sgd", "adamw"], default="sgd"),
+    optimizer=gh.Categorical(["sgd", "adamw"], default="adamw"),
     momentum=gh.Float(0.0, 0.99, default=0.9, when={"optimizer": "sgd"}),
 )
 

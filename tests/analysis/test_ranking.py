@@ -1,0 +1,88 @@
+"""Winner, front, baseline and what early stopping saved, from literal histories."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greyhound import events as ev
+from greyhound.analysis import ranking, summary
+from greyhound.history import History
+from greyhound.settings import Settings
+from greyhound.space import Float, Space
+from greyhound.trial import Limit, Objective, TrialState
+
+SPACE = Space(x=Float(0.0, 1.0))
+
+
+def history_of(*trials, objectives=(Objective("score", True),), limits=(), max_steps=None):
+    """trials: (state, step, metrics), in order."""
+    settings = Settings(objectives=objectives, limits=limits, space=SPACE, max_steps=max_steps)
+    events = [ev.Declared(1.0, settings.to_json()), ev.Joined(1.0, "a", "host", 1, 1.0)]
+    for number, (state, step, metrics) in enumerate(trials):
+        events.append(ev.Started(2.0, number, {"x": 0.5}, 1, "default" if number == 0 else "random", "a"))
+        if step:
+            events.append(ev.Reported(3.0, number, step, metrics))
+        if state is not TrialState.RUNNING:
+            events.append(ev.Ended(4.0, number, state, metrics, "a"))
+    return History.of(events)
+
+
+DONE, PAUSED, STOPPED, FAILED = TrialState.COMPLETED, TrialState.PAUSED, TrialState.STOPPED, TrialState.FAILED
+
+
+def test_the_best_value_wins_whether_trained_to_the_end_or_not():
+    history = history_of((DONE, 9, {"score": 0.8}), (PAUSED, 3, {"score": 0.9}), (FAILED, 3, {"score": 0.99}))
+    assert ranking.best(history).number == 1
+
+
+def test_of_equal_values_the_longer_trained_wins_then_the_older():
+    history = history_of((PAUSED, 3, {"score": 0.8}), (DONE, 9, {"score": 0.8}), (DONE, 9, {"score": 0.8}))
+    assert ranking.best(history).number == 1
+
+
+def test_nothing_usable_means_no_winner():
+    assert ranking.best(history_of()) is None
+    assert ranking.best(history_of((DONE, 1, {"score": math.inf}), (FAILED, 0, {}))) is None
+
+
+def test_limits_rule_out():
+    history = history_of(
+        (DONE, 1, {"score": 0.9, "ms": 7.0}), (DONE, 1, {"score": 0.5, "ms": 5.0}), limits=(Limit("ms", 5.0),)
+    )
+    assert ranking.best(history).number == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=12))
+def test_front_is_what_no_other_beats(points):
+    goals = (Objective("up", True), Objective("down", False))
+    history = history_of(*((DONE, 1, {"up": up, "down": down}) for up, down in points), objectives=goals)
+
+    def beats(mine, theirs):
+        return mine != theirs and mine[0] >= theirs[0] and mine[1] <= theirs[1]
+
+    expected = [at for at, point in enumerate(points) if not any(beats(other, point) for other in points)]
+    assert [trial.number for trial in ranking.front(history)] == expected
+
+
+def test_steps_saved_are_those_that_paused_and_stopped_trials_did_not_train():
+    history = history_of(
+        (DONE, 9, {"score": 1}), (PAUSED, 3, {"score": 1}), (STOPPED, 1, {"score": 1}), (FAILED, 2, {"score": 1}),
+        (TrialState.RUNNING, 4, {"score": 1}), max_steps=9,
+    )  # fmt: skip
+    assert ranking.steps_saved(history) == 6 + 8
+    assert "early stopping: 19 steps trained, 14 saved (42% of training all in full)" in summary.lines(history)
+
+
+def test_summary_sets_the_winner_beside_the_default():
+    history = history_of((DONE, 9, {"score": 0.8}), (DONE, 9, {"score": 0.9}), max_steps=9)
+    assert summary.lines(history) == [
+        "2 trials: 2 completed",
+        "best: trial 1, score 0.9 after 9 steps",
+        "  x = 0.5",
+        "default configuration: trial 0, score 0.8 after 9 steps",
+    ]
+
+
+def test_summary_of_nothing_says_so():
+    assert summary.lines(history_of()) == ["0 trials: no trials", "no trial has a usable value yet"]
