@@ -2,14 +2,13 @@
 
 import os
 import random
-import sys
 import time
 from pathlib import Path
 
 import greyhound as gh
 from greyhound.study import Study
 
-FOLDER = Path(sys.argv[1])
+FOLDER = Path(os.environ.get("KILL_ME_FOLDER", "."))
 STEPS = 30
 
 SPACE = gh.Space(x=gh.Float(0.0, 1.0), pace=gh.Float(0.002, 0.01))

@@ -112,12 +112,22 @@ def run(evaluator: Evaluator, job: Job, channel: Channel) -> Outcome:
 
 def kill_descendants(pid: int) -> None:
     """Kill all processes that process `pid` started, and those that they did."""
+    if _childless(pid):
+        return
     import psutil
 
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process(pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 process.kill()
+
+
+def _childless(pid: int) -> bool:
+    """Whether Linux says that the process has no children; False where it can't be asked so."""
+    with contextlib.suppress(OSError):
+        tasks = Path(f"/proc/{pid}/task").iterdir()
+        return not any((task / "children").read_text() for task in tasks)
+    return False
 
 
 class _Line:
