@@ -1,11 +1,12 @@
 """What a tuner itself costs, Greyhound and Optuna side by side on the same disk.
 
     python benchmarks/overhead.py                 everything, some minutes
-    python benchmarks/overhead.py --only asktell  one part: asktell, opening, idle
+    python benchmarks/overhead.py --only asktell  one part: asktell, opening, report, idle
 
 - ask + tell: time of one trial with random sampling on ten mixed parameters in a SQLite study that
   holds 1,000 and 10,000 trials already. Median and mean of many, after a warm-up.
 - opening: a study of 10,000 trials with 20 reports each, from file to a usable object.
+- report: how long `trial.report` keeps a training from going on, in a worker process and in this one.
 - idle: share of their time for which two workers train, in a study of trials of two seconds.
 """
 
@@ -68,8 +69,7 @@ def fill_greyhound(path: Path, trials: int, reports: int) -> None:
         events: list[ev.Event] = [
             ev.Started(2.0 + number, number, SPACE.sample(rng), derive_seed(0, number), "random", "fill")
         ]
-        for step in range(1, reports + 1):
-            events.append(ev.Reported(2.0 + number, number, step, {"loss": rng.random()}))
+        events.extend(ev.Reported(2.0 + number, number, step, {"loss": rng.random()}) for step in range(1, reports + 1))
         events.append(ev.Ended(2.5 + number, number, TrialState.COMPLETED, {"loss": rng.random()}, "fill", None, 1.0))
         journal.append(events)
     journal.append([ev.Left(3.0 + trials, "fill")])
@@ -84,16 +84,15 @@ def fill_optuna(url: str, trials: int, reports: int) -> None:
     rng = random.Random(0)
     study = optuna.create_study(storage=url, study_name="study")
     spaces = distributions()
-    frozen = []
-    for _ in range(trials):
-        frozen.append(
-            optuna.trial.create_trial(
-                params=SPACE.sample(rng),
-                distributions=spaces,
-                value=rng.random(),
-                intermediate_values={step: rng.random() for step in range(1, reports + 1)},
-            )
+    frozen = [
+        optuna.trial.create_trial(
+            params=SPACE.sample(rng),
+            distributions=spaces,
+            value=rng.random(),
+            intermediate_values={step: rng.random() for step in range(1, reports + 1)},
         )
+        for _ in range(trials)
+    ]
     study.add_trials(frozen)
 
 
@@ -155,9 +154,36 @@ def opening(folder: Path, trials: int = 10_000, reports: int = 20) -> list[dict[
     ]
 
 
-def two_seconds(trial: object) -> float:
-    time.sleep(2.0)
-    return 1.0
+def reports(folder: Path, count: int = 300) -> list[dict[str, object]]:
+    """Epochs of 10 ms that report; how long each report lasted. Under early stopping most don't wait for a verdict."""
+
+    def train(trial):  # type: ignore[no-untyped-def]
+        lasted = []
+        for step in range(trial.checkpoint(), count):
+            time.sleep(0.01)
+            before = time.perf_counter()
+            trial.report(step + 1, loss=1.0)
+            lasted.append(time.perf_counter() - before)
+        trial.set_user_attr("lasted", lasted)
+
+    rows: list[dict[str, object]] = []
+    for workers in ("serial", 2):
+        study = gh.tune(
+            train, SPACE, minimize="loss", max_steps=count + 1, budget=2, workers=workers, sampler="random",
+            scheduler="none", storage=folder / f"report-{workers}.db", progress=False,
+        )  # fmt: skip
+        lasted = [1e3 * second for trial in study.trials for second in trial.attrs["lasted"]]
+        rows.append(
+            {
+                "what": "a report in this process" if workers == "serial" else "a report in a worker process",
+                "tuner": "greyhound",
+                "median_ms": statistics.median(lasted),
+                "mean_ms": statistics.fmean(lasted),
+                "se_ms": statistics.stdev(lasted) / len(lasted) ** 0.5,
+                "p99_ms": statistics.quantiles(lasted, n=100)[98],
+            }
+        )
+    return rows
 
 
 def idle_greyhound(folder: Path, trials: int) -> dict[str, object]:
@@ -227,7 +253,7 @@ def _folder(given: Path | None) -> Iterator[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=["asktell", "opening", "idle"])
+    parser.add_argument("--only", choices=["asktell", "opening", "report", "idle"])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--folder", type=Path, help="where the databases go (a new folder on this disk by default)")
     parser.add_argument("--idle-trials", type=int, default=40)
@@ -240,6 +266,8 @@ def main() -> None:
             _tell(ask_tell(folder, tuple(options.sizes)))
         if options.only in (None, "opening"):
             _tell(opening(folder))
+        if options.only in (None, "report"):
+            _tell(reports(folder))
         if options.only in (None, "idle"):
             _tell([idle_greyhound(folder, options.idle_trials), idle_optuna(folder, options.idle_trials)])
 

@@ -91,8 +91,7 @@ def main(budget="+100 s", folder=FOLDER, **options):
     print(f"  winner (trial {study.best.number})  {test_accuracy(study.best):.1%} right")
     if study.baseline is not None and study.baseline.checkpoint is not None:
         print(f"  default configuration  {test_accuracy(study.baseline):.1%} right")
-    print(f"\nstudy file  {folder / 'digits.db'}\nreport      {report}")
-    print("continue    run this again, or: greyhound resume demo/digits.db --add 100s")
+    print(f"\nreport: {report}\nRun this again to go on for longer.")
     return study
 
 

@@ -57,7 +57,11 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 
 
 def test_a_submodule_does_not_hide_a_public_name():
-    program = "import greyhound.tuning, greyhound.study, greyhound.space, greyhound.trial\nimport greyhound as gh\nassert callable(gh.tune)"
+    program = (
+        "import greyhound.tuning, greyhound.study, greyhound.space, greyhound.trial\n"
+        "import greyhound as gh\n"
+        "assert callable(gh.tune)"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

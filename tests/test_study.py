@@ -240,7 +240,8 @@ def test_trials_of_a_killed_process_are_put_back_at_once(tmp_path):
     path = tmp_path / "study.db"
     program = (
         "import os, signal, greyhound as gh\n"
-        f"study = gh.Study(gh.Space(x=gh.Float(0, 1)), maximize='score', max_steps=9, scheduler='none', storage={str(path)!r})\n"
+        "study = gh.Study(gh.Space(x=gh.Float(0, 1)), maximize='score', max_steps=9, scheduler='none', "
+        f"storage={str(path)!r})\n"
         "trial = study.ask(); study.report(trial, 2, score=0.5)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

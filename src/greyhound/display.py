@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from greyhound.analysis import ranking, summary
 from greyhound.budget import duration
 from greyhound.errors import StudyError
-from greyhound.executors import Executor
+from greyhound.executors import Executor, WorkerInfo
 from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
@@ -98,7 +101,8 @@ class Lines(Quiet):
                 _print(f"best so far: trial {best.number}, {summary.score(history, best)}")
         if time.monotonic() - self._last >= _LINE_EVERY_S:
             self._last = time.monotonic()
-            _print(f"{len(history)} trials: {summary.counts(history)}; {time_left(history) or 'no time limit'}")
+            left = time_left(history, time.time()) or "no time limit"
+            _print(f"{len(history)} trials: {summary.counts(history)}; {left}")
 
     def warn(self, text: str) -> None:
         """Print it."""
@@ -143,7 +147,7 @@ class Live(Lines):
     def update(self, history: History, executor: Executor) -> None:
         """Draw, a few times a second at most."""
         if time.monotonic() - self._drawn >= _REFRESH_S:
-            self._live.update(picture(history, executor), refresh=True)
+            self._live.update(picture(history, executor.workers, time.time()), refresh=True)
             self._drawn = time.monotonic()
 
     def warn(self, text: str) -> None:
@@ -158,8 +162,8 @@ class Live(Lines):
             self.warn(f"trial {number} {state.value}: {last}")
 
 
-def picture(history: History, executor: Executor) -> RenderableType:
-    """The table: state of the study above, a row a worker below."""
+def picture(history: History, workers: Sequence[WorkerInfo], now: float) -> RenderableType:
+    """The table: state of the study above, a row a worker below. now: seconds since 1970."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
@@ -174,13 +178,17 @@ def picture(history: History, executor: Executor) -> RenderableType:
         head.add_row("", Text(summary.params(best.params), overflow="fold"))
     elif len(history.objectives) > 1:
         head.add_row("front", f"{len(ranking.front(history))} trials")
-    head.add_row("time", time_left(history) or f"{duration(history.elapsed_seconds(time.time()))} so far")
-    workers = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("worker", "device", "trial", "step", "value", "configuration"):
-        workers.add_column(column, no_wrap=True, overflow="ellipsis")
-    for name, device, number in executor.workers:
-        workers.add_row(name, device, *_progress(history, number))
-    return Group(head, workers)
+    head.add_row("time", time_left(history, now) or f"{duration(history.elapsed_seconds(now))} so far")
+    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+    cells = [(name, device, *_progress(history, number)) for name, device, number in workers]
+    for at, column in enumerate(("worker", "device", "trial", "step", "value")):
+        rows.add_column(column, no_wrap=True, width=max(len(text) for text in (column, *(row[at] for row in cells))))
+    rows.add_column(
+        "configuration", no_wrap=True, overflow="ellipsis", ratio=1
+    )  # this one gives way where it is narrow
+    for row in cells:
+        rows.add_row(*row)
+    return Group(head, rows)
 
 
 def how_to_continue(study: Study) -> str | None:
@@ -190,16 +198,25 @@ def how_to_continue(study: Study) -> str | None:
     named = "" if study.only_one else f" --name {shlex.quote(study.name)}"
     more = ' --add "1h"' if study.finished else ""
     if study.settings.target:
-        return f"greyhound resume {shlex.quote(study.storage)}{named}{more}"
+        return f"{_greyhound()} resume {shlex.quote(study.storage)}{named}{more}"
     return f"run the program again{' with a larger budget' if more else ''}: {shlex.join(sys.orig_argv[1:])}"
 
 
-def time_left(history: History) -> str:
+def _greyhound() -> str:
+    """What to type for our command: in an environment that is not activated, the interpreter's way."""
+    if shutil.which("greyhound"):
+        return "greyhound"
+    python = Path(sys.executable)
+    here = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    return f"{shlex.quote(str(here))} -m greyhound"
+
+
+def time_left(history: History, now: float) -> str:
     """What is left of the budgets: "1 min 20 s left", "37 of 100 trials"; empty where there is none."""
     budget = history.settings.budget if history.settings else None
     if budget is None or budget.unlimited:
         return ""
-    now, parts = time.time(), []
+    parts = []
     if budget.seconds is not None:
         parts.append(f"{duration(max(0.0, budget.seconds - history.elapsed_seconds(now)))} left")
     if budget.trials is not None:

@@ -372,11 +372,16 @@ class Study:
 
         return dataframe(self.history)
 
-    def write_report(self, path: str | Path) -> Path:
-        """Write all of it into one HTML file that opens without a network; its path."""
+    def write_report(self, path: str | Path, commands: Sequence[str] = ()) -> Path:
+        """Write all of it into one HTML file that opens without a network; its path.
+
+        commands: how to go on with the study, as the report should tell.
+        """
         from greyhound.analysis.report import write_report
 
-        return write_report(self.history, Path(path))
+        winner = ranking.best(self.history) if len(self.history.objectives) == 1 else None
+        checkpoint = self._with_checkpoint(winner).checkpoint if winner is not None else None
+        return write_report(self.history, Path(path), title=self.name, commands=commands, checkpoint=checkpoint)
 
     # For those who drive a study for long
 

@@ -15,7 +15,10 @@ from greyhound.trial import Limit, Objective, TrialState
 SPACE = Space(x=Float(0.0, 1.0))
 
 
-def history_of(*trials, objectives=(Objective("score", True),), limits=(), max_steps=None):
+HIGH_SCORE = (Objective("score", True),)
+
+
+def history_of(*trials, objectives=HIGH_SCORE, limits=(), max_steps=None):
     """trials: (state, step, metrics), in order."""
     settings = Settings(objectives=objectives, limits=limits, space=SPACE, max_steps=max_steps)
     events = [ev.Declared(1.0, settings.to_json()), ev.Joined(1.0, "a", "host", 1, 1.0)]

@@ -121,12 +121,12 @@ def test_failures_are_told_kept_and_retried(folder, greyhound):
 def test_arguments_and_templates_reach_the_script(folder, greyhound):
     script = "import json, sys; print(json.dumps({'score': float(len(sys.argv))})); print(sys.argv[1:])"
     (folder / "plain.py").write_text(script)
-    ok(greyhound("run", "plain.py", "--space", "space.yaml", "--maximize", "score", "--budget", "1 trial", "--no-report",
-                 "--", "--data", "my data"))  # fmt: skip
+    plain = ("run", "plain.py", "--space", "space.yaml", "--maximize", "score", "--budget", "1 trial", "--no-report")
+    ok(greyhound(*plain, "--", "--data", "my data"))
     log = (folder / "plain.files/study/trial-00000/log.txt").read_text()
     assert "['--data', 'my data', '--x', '0.5', '--kind', 'a']" in log
-    ok(greyhound("run", "plain.py", "--space", "space.yaml", "--maximize", "score", "--budget", "1 trial", "--no-report",
-                 "--storage", "template.db", "--command", f"{sys.executable} plain.py x={{x}} seed={{seed}}"))  # fmt: skip
+    template = f"{sys.executable} plain.py x={{x}} seed={{seed}}"
+    ok(greyhound(*plain, "--storage", "template.db", "--command", template))
     log = (folder / "template.files/study/trial-00000/log.txt").read_text()
     assert re.search(r"\['x=0.5', 'seed=\d+'\]", log)
 

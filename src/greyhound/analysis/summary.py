@@ -35,7 +35,9 @@ def score(history: History, trial: Trial) -> str:
         for objective in history.objectives
         if objective.metric in trial.metrics
     )
-    return f"{values} after {trial.step} steps" if trial.step else values
+    if not trial.step:
+        return values
+    return f"{values} after {trial.step} step{'s' if trial.step > 1 else ''}"
 
 
 def lines(history: History) -> list[str]:

@@ -295,7 +295,7 @@ def report(
     """
     storage, name = _found(study, name)
     with Study.load(storage, name) as opened:
-        typer.echo(f"wrote {opened.write_report(output or _report_path(opened))}")
+        typer.echo(f"wrote {opened.write_report(output or _report_path(opened), _commands(opened))}")
 
 
 @app.command()
@@ -313,7 +313,7 @@ def _drive(study: Study, evaluator: Evaluator, options: dict[str, Any], quiet: b
     with study:
         interrupted = drive(study, make_executor(evaluator, **options), make_display(False if quiet else "auto"))
         if report and len(study.history):
-            path = study.write_report(_report_path(study))
+            path = study.write_report(_report_path(study), _commands(study))
             if not quiet:
                 typer.echo(f"report: {path}")
         if interrupted:
@@ -372,11 +372,16 @@ def _report_path(study: Study) -> Path:
     return stem.with_suffix(".html")
 
 
+def _commands(study: Study) -> list[str]:
+    command = how_to_continue(study)
+    return [command] if command is not None and study.settings.target else []
+
+
 def _activity(history: History) -> list[str]:
     """What runs, and what is left of the budget."""
     lines = []
     if history.settings is not None and not history.settings.budget.unlimited:
-        lines.append(f"budget: {history.settings.budget}; {time_left(history)}")
+        lines.append(f"budget: {history.settings.budget}; {time_left(history, time.time())}")
     now = time.time()
     for trial in history.running:
         owner = history.owners.get(trial.owner)

@@ -96,7 +96,8 @@ def load(folder: Path, objects: Mapping[str, Stateful]) -> Loaded | None:
         try:
             each.load_state_dict(states[name])
         except Exception as error:
-            raise CheckpointError(f"{path}: {name} does not take its state back: {error}") from error
+            why = " ".join(str(error).split())
+            raise CheckpointError(f"{path}: {name} does not take its state back: {why}") from error
     _restore_random_states(content["random"])
     reports = tuple((int(at), {str(k): float(v) for k, v in metrics.items()}) for at, metrics in content["reports"])
     return Loaded(content["step"], reports)

@@ -1,0 +1,179 @@
+"""The report's plots, as plotly figures: functions of a history."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from greyhound.analysis import ranking, summary
+from greyhound.space import Float, Int, Parameter
+from greyhound.trial import Trial
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from greyhound.history import History
+
+_MOST_CURVES = 200
+_MOST_LINES = 500
+_WINNER, _DEFAULT, _OTHERS, _BEST = "#1a7f5a", "#b3541e", "rgba(120,130,145,0.35)", "#2f6fb0"
+
+
+def figures(history: History) -> Iterator[tuple[str, Figure]]:
+    """Titles and figures, as far as the history has something to show."""
+    if len(history.objectives) == 1:
+        if len(ranking.usable(history)) >= 2:
+            yield "Best so far", best_so_far(history)
+        if any(len(trial.reports) > 1 for trial in history.trials):
+            yield "Learning curves", curves(history)
+    elif len(ranking.usable(history)) >= 2:
+        yield "Pareto front", pareto(history)
+    if len(ranking.usable(history)) >= 2:
+        for name, parameter in history.space.parameters.items():
+            if parameter.size != 1:
+                yield f"{history.objectives[0].metric} by {name}", by_parameter(history, name, parameter)
+        if len(history.space) > 1 and len(history.objectives) == 1:
+            yield "All parameters", parallel(history)
+
+
+def best_so_far(history: History) -> Figure:
+    """Values of trials in the order in which they ended, and the best until then."""
+    import plotly.graph_objects as go
+
+    objective = history.objectives[0]
+    ended = sorted(_usable(history), key=lambda trial: trial.ended or trial.started)
+    values = [trial.metrics[objective.metric] for trial in ended]
+    minutes = [((trial.ended or trial.started) - history.first_time) / 60 for trial in ended]
+    best: list[float] = []
+    for value in values:
+        better = max if objective.maximize else min
+        best.append(value if not best else better(best[-1], value))
+    texts = [f"trial {trial.number}, {trial.step} steps" for trial in ended]
+    figure = go.Figure()
+    figure.add_scatter(x=minutes, y=values, mode="markers", marker={"color": _OTHERS}, text=texts, name="trials")
+    figure.add_scatter(
+        x=minutes, y=best, mode="lines", line={"color": _BEST, "shape": "hv", "width": 3}, name="best so far"
+    )
+    figure.update_layout(xaxis_title="minutes since the study began", yaxis_title=objective.metric)
+    return figure
+
+
+def curves(history: History) -> Figure:
+    """The objective along the training; the winner and the default stand out."""
+    import plotly.graph_objects as go
+
+    metric = history.objectives[0].metric
+    winner, default = ranking.best(history), ranking.baseline(history)
+    special = [
+        (trial, name, color)
+        for trial, name, color in ((default, "default", _DEFAULT), (winner, "winner", _WINNER))
+        if trial is not None
+    ]
+    numbers = {trial.number for trial, _, _ in special}
+    others = [trial for trial in history.trials if trial.number not in numbers and trial.reports]
+    figure = go.Figure()
+    xs: list[float | None] = []
+    ys: list[float | None] = []
+    for trial in others[:: max(1, math.ceil(len(others) / _MOST_CURVES))]:
+        steps, values = history.curve(trial.number, metric)
+        xs += [*steps, None]
+        ys += [*map(_finite, values), None]
+    figure.add_scatter(
+        x=xs, y=ys, mode="lines+markers", line={"color": _OTHERS, "width": 1}, marker={"size": 3}, name="others"
+    )
+    for trial, name, color in special:
+        steps, values = history.curve(trial.number, metric)
+        figure.add_scatter(
+            x=steps, y=[*map(_finite, values)], mode="lines+markers", line={"color": color, "width": 3}, name=name
+        )
+    figure.update_layout(xaxis_title="step", yaxis_title=metric)
+    return figure
+
+
+def by_parameter(history: History, name: str, parameter: Parameter) -> Figure:
+    """The first objective against one parameter; the color tells how long a trial was trained."""
+    import plotly.graph_objects as go
+
+    metric = history.objectives[0].metric
+    trials = [trial for trial in _usable(history) if name in trial.params]
+    numeric = isinstance(parameter, Float | Int)
+    xs = [trial.params[name] if numeric else str(trial.params[name]) for trial in trials]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=xs,
+        y=[trial.metrics[metric] for trial in trials],
+        mode="markers",
+        marker={"color": [trial.step for trial in trials], "colorscale": "Viridis", "opacity": 0.75},
+        text=[f"trial {trial.number}, {trial.step} steps" for trial in trials],
+        showlegend=False,
+    )
+    figure.update_layout(xaxis_title=_escaped(name), yaxis_title=_escaped(metric))
+    if numeric and getattr(parameter, "log", False):
+        figure.update_xaxes(type="log")
+    elif not numeric:
+        choices = [str(choice) for choice in parameter.values(parameter.size or 1)]
+        figure.update_xaxes(type="category", categoryorder="array", categoryarray=choices)
+    return figure
+
+
+def parallel(history: History) -> Figure:
+    """Every trial as a line through its parameters' places in the unit cube, to its value."""
+    import plotly.graph_objects as go
+
+    objective = history.objectives[0]
+    trials = _usable(history)[:_MOST_LINES]
+    values = [trial.metrics[objective.metric] for trial in trials]
+    dimensions = [
+        {
+            "label": _escaped(name),
+            "range": [0, 1],
+            "values": [float(history.X[trial.number, at]) for trial in trials],
+            "tickvals": [0.02, 0.98] if parameter.size is None or parameter.size > 2 else [0.25, 0.75],
+            "ticktext": [_escaped(summary.params({"": each})[1:]) for each in _ends(parameter)],
+        }
+        for at, (name, parameter) in enumerate(history.space.parameters.items())
+    ]
+    dimensions.append({"label": _escaped(objective.metric), "values": values})
+    line = {"color": values, "colorscale": "Viridis", "reversescale": not objective.maximize}
+    return go.Figure(go.Parcoords(dimensions=dimensions, line=line))
+
+
+def pareto(history: History) -> Figure:
+    """The first two objectives, the front marked."""
+    import plotly.graph_objects as go
+
+    first, second = history.objectives[:2]
+    front = {trial.number for trial in ranking.front(history)}
+    figure = go.Figure()
+    for name, color, chosen in (
+        ("others", _OTHERS, [trial for trial in _usable(history) if trial.number not in front]),
+        ("front", _WINNER, [trial for trial in _usable(history) if trial.number in front]),
+    ):
+        figure.add_scatter(
+            x=[trial.metrics[first.metric] for trial in chosen],
+            y=[trial.metrics[second.metric] for trial in chosen],
+            mode="markers",
+            marker={"color": color, "size": 9},
+            text=[f"trial {trial.number}" for trial in chosen],
+            name=name,
+        )
+    figure.update_layout(xaxis_title=_escaped(first.metric), yaxis_title=_escaped(second.metric))
+    return figure
+
+
+def _usable(history: History) -> Sequence[Trial]:
+    return [history.trial(int(number)) for number in ranking.usable(history)]
+
+
+def _ends(parameter: Parameter) -> Sequence[Any]:
+    return parameter.values(2)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _escaped(text: str) -> str:
+    """plotly reads labels as a little HTML."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,186 @@
+"""A study as one HTML file that opens without a network: what was tried, what won, and by how much.
+
+It claims nothing beyond the data: the winner's value is the one that it was chosen by, and the report
+says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greyhound._version import __version__
+from greyhound.analysis import ranking, summary
+from greyhound.analysis.figures import figures
+from greyhound.budget import duration
+from greyhound.settings import goals
+from greyhound.trial import FAILED_STATES, Trial, TrialState
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from greyhound.history import History
+
+_TOP = 20
+
+
+def write_report(
+    history: History,
+    path: Path,
+    *,
+    title: str | None = None,
+    commands: Sequence[str] = (),
+    checkpoint: Path | None = None,
+) -> Path:
+    """Write the report to `path`, and return that.
+
+    title: what the study is called. commands: how to go on with it. checkpoint: the winner's file.
+    """
+    import jinja2
+    from plotly.offline import get_plotlyjs
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    text = environment.get_template("report.html.j2").render(
+        title=title or "A study",
+        goal=goals(history.objectives),
+        version=__version__,
+        written=time.strftime("%Y-%m-%d %H:%M"),
+        plotly=get_plotlyjs(),
+        commands=commands,
+        checkpoint=str(checkpoint) if checkpoint is not None else None,
+        **_content(history),
+    )
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _content(history: History) -> dict[str, Any]:
+    usable = ranking.usable(history)
+    single = len(history.objectives) == 1
+    winner = ranking.best(history) if single else None
+    return {
+        "facts": _facts(history),
+        "usable": len(usable),
+        "winner": _shown(history, winner) if winner is not None else None,
+        "gain": _gain(history, winner) if winner is not None else None,
+        "front": [] if single else [_shown(history, trial) for trial in ranking.front(history)],
+        "figures": [
+            {"id": f"figure-{at}", "title": title, "html": _html(figure, f"figure-{at}")}
+            for at, (title, figure) in enumerate(figures(history))
+        ],
+        "top": [_shown(history, trial) for trial in _top(history)] if single else [],
+        "metrics": [objective.metric for objective in history.objectives],
+        "endings": [(state.value, count) for state in TrialState if (count := history.count(state))],
+        "errors": _errors(history),
+        "space": [
+            {
+                "name": name,
+                "kind": repr(parameter),
+                "default": str(parameter.default) if parameter.has_default else "",
+                "when": "; ".join(
+                    f"{parent} is {' or '.join(map(str, values))}" for parent, values in (parameter.when or {}).items()
+                ),
+            }
+            for name, parameter in history.space.parameters.items()
+        ],
+    }
+
+
+def _facts(history: History) -> list[tuple[str, str]]:
+    settings = history.settings
+    facts = [
+        ("trials", f"{len(history)}: {summary.counts(history)}"),
+        ("time", duration(history.elapsed_seconds(history.last_time))),
+        ("training time of all workers", duration(history.total_seconds)),
+    ]
+    if history.max_steps is not None:
+        saved, total = ranking.steps_saved(history), history.total_steps
+        share = f" ({saved / (saved + total):.0%} of training all in full)" if saved else ""
+        facts += [("steps of a full training", str(history.max_steps)), ("steps trained", str(total))]
+        facts.append(("steps saved by early stopping", f"{saved}{share}"))
+    elif history.total_steps:
+        facts.append(("steps trained", str(history.total_steps)))
+    if settings is not None:
+        facts += [
+            ("budget", str(settings.budget)),
+            ("sampler", _name(settings.sampler)),
+            ("scheduler", _name(settings.scheduler)),
+            ("seed", str(settings.seed)),
+        ]
+        facts += [("limit", str(limit)) for limit in settings.limits]
+    return facts
+
+
+def _gain(history: History, winner: Trial) -> dict[str, Any] | None:
+    """The winner's value less the default's; None where the default was not trained, or won."""
+    default = ranking.baseline(history)
+    objective = history.objectives[0]
+    if default is None or default.number == winner.number or objective.metric not in default.metrics:
+        return None
+    mine, theirs = winner.metrics[objective.metric], default.metrics[objective.metric]
+    return {
+        "default": _shown(history, default),
+        "difference": f"{mine - theirs:+.4g}",
+        "better": objective.loss(mine) < objective.loss(theirs),
+        "uneven": winner.step != default.step,
+    }
+
+
+def _top(history: History) -> list[Trial]:
+    order = sorted(ranking.usable(history), key=lambda number: float(history.losses[number, 0]))
+    return [history.trial(int(number)) for number in order[:_TOP]]
+
+
+def _shown(history: History, trial: Trial) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "state": trial.state.value,
+        "step": trial.step,
+        "score": summary.score(history, trial),
+        "values": [
+            summary.value(trial.metrics[objective.metric]) if objective.metric in trial.metrics else ""
+            for objective in history.objectives
+        ],
+        "params": [(name, summary.params({"": item})[1:]) for name, item in trial.params.items()],
+        "line": summary.params(trial.params),
+        "seed": trial.seed,
+    }
+
+
+def _errors(history: History) -> list[tuple[str, str, int]]:
+    """State, last line and number of each distinct failure, the most frequent first."""
+    found: dict[tuple[str, str], int] = {}
+    for trial in history.select(*FAILED_STATES):
+        lines = (trial.error or "").strip().splitlines()
+        key = (trial.state.value, lines[-1] if lines else "")
+        found[key] = found.get(key, 0) + 1
+    return sorted(((*key, count) for key, count in found.items()), key=lambda row: -row[2])
+
+
+def _html(figure: Figure, identifier: str) -> str:
+    figure.update_layout(
+        template="plotly_white",
+        margin={"l": 55, "r": 15, "t": 15, "b": 45},
+        height=340,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": "#7a8594"},
+        legend={"orientation": "h", "y": 1.08},
+    )
+    figure.update_xaxes(gridcolor="rgba(128,128,128,0.2)", zeroline=False)
+    figure.update_yaxes(gridcolor="rgba(128,128,128,0.2)", zeroline=False)
+    html: str = figure.to_html(
+        full_html=False, include_plotlyjs=False, div_id=identifier, config={"displayModeBar": False, "responsive": True}
+    )
+    return html
+
+
+def _name(wanted: Any) -> str:
+    if isinstance(wanted, dict):
+        options = ", ".join(f"{key}={value}" for key, value in wanted.items() if key not in ("name", "class"))
+        return f"{wanted.get('name') or wanted.get('class')}{f' ({options})' if options else ''}"
+    return str(wanted)

@@ -1,0 +1,108 @@
+"""What a running study shows: the table's content, and the lines where there is no terminal."""
+
+import io
+import sys
+
+import pytest
+from rich.console import Console
+
+import greyhound as gh
+from greyhound import display
+from greyhound import events as ev
+from greyhound.budget import Budget
+from greyhound.errors import StudyError
+from greyhound.executors import WorkerInfo
+from greyhound.history import History
+from greyhound.settings import Settings
+from greyhound.trial import Objective, TrialState
+
+SPACE = gh.Space({f"a_parameter_with_a_long_name_{at}": gh.Float(0, 1) for at in range(6)})
+PARAMS = dict.fromkeys(SPACE, 0.25)
+
+
+def a_history(**settings):
+    """Trial 0 ended with 0.5 after 9 steps; trial 1 runs, and has 0.25 after 3."""
+    settings = Settings(
+        objectives=(Objective("accuracy", True),), space=SPACE, max_steps=9, **{"budget": Budget(), **settings}
+    )
+    return History.of(
+        [
+            ev.Declared(100.0, settings.to_json()),
+            ev.Joined(100.0, "a", "host", 1, 100.0),
+            ev.Started(100.0, 0, PARAMS, 1, "sobol", "a", until=9),
+            ev.Reported(130.0, 0, 9, {"accuracy": 0.5}),
+            ev.Ended(130.0, 0, TrialState.COMPLETED, {"accuracy": 0.5}, "a"),
+            ev.Started(131.0, 1, PARAMS, 2, "sobol", "a", until=9),
+            ev.Reported(140.0, 1, 3, {"accuracy": 0.25}),
+        ]
+    )
+
+
+def drawn(history, workers, width=80, now=150.0):
+    console = Console(width=width, file=io.StringIO())
+    console.print(display.picture(history, workers, now))
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_table_shows_what_each_worker_does_however_narrow_it_is(width):
+    table = drawn(a_history(), [WorkerInfo("w0", "cuda:0", 1), WorkerInfo("w1", "cuda:1", None)], width)
+    busy = next(line for line in table.splitlines() if "w0" in line)
+    assert busy.split()[:5] == ["w0", "cuda:0", "1", "3/9", "0.25"]
+    assert any(line.split()[:3] == ["w1", "cuda:1", "-"] for line in table.splitlines())
+
+
+def test_the_table_shows_counts_the_best_and_the_time_left():
+    table = drawn(a_history(budget=Budget.parse("2m")), [])
+    assert "2: 1 running, 1 completed" in table
+    assert "accuracy 0.5 after 9 steps (trial 0)" in table
+    assert "1 min 10 s left" in table
+
+
+def test_without_a_budget_the_table_shows_the_time_so_far():
+    assert "50 s so far" in drawn(a_history(), [])
+
+
+def test_every_budget_says_what_is_left():
+    history = a_history(budget=Budget.parse("5 trials, 100 steps, 1 gpu-hours"))
+    assert display.time_left(history, 150.0).startswith("2 of 5 trials, 12 of 100 steps, 59 min")
+    assert display.time_left(a_history(), 150.0) == ""
+
+
+def test_lines_tell_each_new_best_value_once(capsys):
+    lines = display.Lines()
+    history = a_history()
+    lines.update(history, None)
+    lines.update(history, None)
+    assert capsys.readouterr().out == "best so far: trial 0, accuracy 0.5 after 9 steps\n"
+
+
+def test_lines_tell_the_first_failure_of_each_kind(capsys):
+    lines = display.Lines()
+    for number in range(3):
+        lines.failed(number, TrialState.FAILED, "Traceback…\nValueError: no such layer")
+    lines.failed(3, TrialState.OUT_OF_MEMORY, "CUDA out of memory")
+    assert capsys.readouterr().out.splitlines() == [
+        "trial 0 failed: ValueError: no such layer",
+        "trial 3 out of memory: CUDA out of memory",
+    ]
+
+
+def test_a_pipe_gets_lines_and_nothing_more_where_progress_is_off(capsys):
+    assert type(display.make_display("auto")) is display.Lines
+    assert type(display.make_display(True)) is display.Live
+    with display.make_display(False) as quiet:
+        quiet.warn("a warning")
+    assert capsys.readouterr().out == ""
+    with pytest.raises(StudyError, match=r"progress must be .*; got 'loud'"):
+        display.make_display("loud")
+
+
+def test_the_command_that_continues_fits_how_the_study_was_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["python", "my tune.py"])
+    space = gh.Space(x=gh.Float(0, 1))
+    assert display.how_to_continue(gh.Study(space, minimize="loss")) is None
+    study = gh.Study(space, minimize="loss", storage=tmp_path / "a.db", budget="1 trial")
+    assert display.how_to_continue(study) == "run the program again: 'my tune.py'"
+    study.tell(study.ask(), loss=1.0)
+    assert "with a larger budget" in display.how_to_continue(study)
