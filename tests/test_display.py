@@ -2,6 +2,7 @@
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -106,3 +107,14 @@ def test_the_command_that_continues_fits_how_the_study_was_made(tmp_path, monkey
     assert display.how_to_continue(study) == "run the program again: 'my tune.py'"
     study.tell(study.ask(), loss=1.0)
     assert "with a larger budget" in display.how_to_continue(study)
+
+
+def test_outside_of_an_activated_environment_the_command_names_the_interpreter(tmp_path, monkeypatch):
+    study = gh.Study(
+        gh.Space(x=gh.Float(0, 1)), minimize="loss", storage=tmp_path / "a.db", target={"function": "train:train"}
+    )
+    monkeypatch.setenv("PATH", "")
+    command = display.how_to_continue(study)
+    assert command.endswith(f" -m greyhound resume {tmp_path / 'a.db'}")
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    assert display.how_to_continue(study) == f"greyhound resume {tmp_path / 'a.db'}"

@@ -1,8 +1,10 @@
 """A script to tune, and the command line as a real process."""
 
+import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -27,7 +29,8 @@ SPACE = "x: {type: float, low: 0, high: 1, default: 0.5}\nkind: {type: categoric
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with train.py and space.yaml, which is the current one."""
+    """A folder with train.py and space.yaml, which is the current one; the environment is activated."""
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     (tmp_path / "train.py").write_text(SCRIPT)
     (tmp_path / "space.yaml").write_text(SPACE)
     monkeypatch.chdir(tmp_path)
