@@ -398,10 +398,13 @@ def test_lock_is_free_after_a_run_that_left_a_child(tmp_path):
 
 def test_children_obey_signals_that_the_worker_ignores():
     def ends_children(job, channel):
+        ready, says = os.pipe()
         forked = os.fork()
         if forked == 0:
+            os.write(says, b"!")
             time.sleep(600)
             os._exit(0)
+        os.read(ready, 1)
         program = subprocess.Popen(["sleep", "600"])
         for pid in (os.getpid(), forked, program.pid):
             os.kill(pid, signal.SIGTERM)
