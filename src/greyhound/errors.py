@@ -7,6 +7,7 @@
     ├── StorageError          a study file or database cannot be used
     ├── CheckpointError       a checkpoint cannot be written or read
     ├── EvaluationError       a training function or script cannot be run at all
+    ├── GreyError             a series that a grey model cannot use
     └── MissingExtraError     an optional dependency is not installed
 
     TrialEnded (BaseException)
@@ -45,6 +46,10 @@ class CheckpointError(GreyhoundError):
 
 class EvaluationError(GreyhoundError):
     """A training function or script cannot be run at all."""
+
+
+class GreyError(GreyhoundError, ValueError):
+    """A series, an argument or a fit that a grey model cannot use; the message says what to give instead."""
 
 
 class MissingExtraError(GreyhoundError, ImportError):
