@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
 import importlib.util
 import inspect
+import operator
 import os
 import sys
 import time
@@ -74,21 +76,37 @@ def resolve(target: str) -> Callable[[LiveTrial], Any]:
         function = getattr(function, part)
     if not callable(function):
         raise EvaluationError(f"{target} is a {type(function).__name__}, not a function.")
+    _check_takes_trial(function, target)
     return function
 
 
 def import_path(train: Callable[[Any], Any]) -> str | None:
     """An import path under which another process finds the function; None where there is none.
 
-    None is for lambdas, functions inside of functions, and what was typed into a notebook.
+    None is for lambdas, functions inside of functions, methods of an object, and what was typed into a notebook.
     """
-    module, name = getattr(train, "__module__", None), getattr(train, "__qualname__", "")
-    if not module or not name or "<" in name:
+    module, name = getattr(train, "__module__", None) or "", getattr(train, "__qualname__", "")
+    try:
+        found = operator.attrgetter(name)(sys.modules[module])
+    except (AttributeError, KeyError):
+        return None
+    if found != train:  # its name leads elsewhere: to the function that a method or a wrapper is made of
         return None
     if module != "__main__":
         return f"{module}:{name}" if importlib.util.find_spec(module.partition(".")[0]) is not None else None
     file = getattr(sys.modules["__main__"], "__file__", None)
     return f"{os.path.relpath(file)}:{name}" if file and file.endswith(".py") else None
+
+
+def _check_takes_trial(function: Callable[..., Any], target: str) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some that are written in C have none
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise EvaluationError(f"{target} must take one argument, the trial; it is written {signature}.") from None
 
 
 def _load_module(name: str) -> ModuleType:
@@ -100,7 +118,7 @@ def _load_module(name: str) -> ModuleType:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise EvaluationError(f"there is no module {name!r} in this folder or among the installed ones.") from error
         raise EvaluationError(f"{name} cannot be imported: {error}.") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EvaluationError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
 
 
@@ -109,13 +127,12 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise EvaluationError(f"{path}: there is no such file.")
     name = path.stem
-    known = sys.modules.get(name)
-    if known is not None and getattr(known, "__file__", None) == str(path):
-        return known
+    if not name.isidentifier() or (name in sys.modules and not _is_of(sys.modules[name], path)):
+        name = f"greyhound_target_{hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()}"
+    if name in sys.modules:
+        return sys.modules[name]
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
-    if known is not None or not name.isidentifier():
-        name = f"greyhound_target_{abs(hash(str(path)))}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise EvaluationError(f"{path} cannot be imported.")
@@ -123,7 +140,11 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise EvaluationError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+def _is_of(module: ModuleType, path: Path) -> bool:
+    return getattr(module, "__file__", None) == str(path)

@@ -10,14 +10,14 @@ import json
 import math
 import os
 import random
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from greyhound.errors import StudyError, TrialPaused, TrialStopped
+from greyhound.errors import SpaceError, StudyError, TrialPaused, TrialStopped
 from greyhound.evaluators import checkpoint as checkpoints
+from greyhound.evaluators.reporting import checked
 from greyhound.jobs import Answer, Channel, Choice, Job, Note, Progress
 from greyhound.space import Categorical, Float, Int, Parameter
 from greyhound.trial import Verdict
@@ -26,10 +26,6 @@ _SAVE_SHARE = 0.02
 """Share of the time that checkpoints between decisions may take."""
 _REPORTS_KEPT = 1000
 """How many reports go with a checkpoint, to be told again should they have been lost with the coordinator."""
-
-
-class TrialDiverged(TrialStopped):
-    """Leaves a training whose objective became NaN or infinite."""
 
 
 class LiveTrial:
@@ -111,7 +107,7 @@ class LiveTrial:
         self.step = loaded.step if loaded is not None else 0
         return self.step
 
-    def report(self, *args: Any, step: Any = None, value: Any = None, **metrics: Any) -> None:
+    def report(self, /, *args: Any, step: Any = None, value: Any = None, **metrics: Any) -> None:
         """Tell the study metrics after `step` steps: `trial.report(epoch + 1, accuracy=0.93)`.
 
         Leaves the training by TrialPaused or TrialStopped where the scheduler says so. As in Optuna,
@@ -123,11 +119,7 @@ class LiveTrial:
                 raise StudyError("trial.report takes the step, then metrics by name: trial.report(3, accuracy=0.9).")
             if value is not None:
                 metrics["value"] = value
-            self._report(args[0] if args else step, metrics)
-            if self.verdict is Verdict.PAUSE:
-                raise TrialPaused
-            if self.verdict is Verdict.STOP:
-                raise TrialDiverged if self._diverged() else TrialStopped
+            self.report_metrics(args[0] if args else step, metrics)
             return
         if len(args) == 1 and value is not None and step is None:  # report(3, value=0.9)
             args, step = (value,), args[0]
@@ -141,6 +133,16 @@ class LiveTrial:
             raise StudyError("trial.report(value, step) needs a study with one objective; name the metrics instead.")
         self._report(values[1], {self.job.objectives[0]: values[0]})
 
+    def report_metrics(self, step: Any, metrics: Mapping[str, Any]) -> None:
+        """As `report`, of metrics with any names, `step` and `value` among them."""
+        self._report(step, metrics)
+        self._leave()
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the last value of an objective is NaN or infinite."""
+        return any(not math.isfinite(self.last_metrics.get(name, 0.0)) for name in self.job.objectives)
+
     def should_prune(self) -> bool:
         """Whether the last report was answered by a pause or a stop; the objective then raises TrialPruned."""
         return self.verdict is not Verdict.CONTINUE
@@ -148,9 +150,9 @@ class LiveTrial:
     def set_user_attr(self, key: str, value: Any) -> None:
         """Attach something to the trial; StudyError where JSON can't hold it."""
         try:
-            value = json.loads(json.dumps(value))
+            value = json.loads(json.dumps(value, allow_nan=False))
         except (TypeError, ValueError) as error:
-            raise StudyError(f"attribute {key!r}: {error}; write numbers, text, lists and dicts.") from error
+            raise StudyError(f"attribute {key!r}: {error}; write finite numbers, text, lists and dicts.") from error
         self.user_attrs[key] = value
         self._channel.send(Note(self.number, {key: value}))
 
@@ -177,7 +179,10 @@ class LiveTrial:
             raise StudyError(
                 f"the study's space has no {name!r} for this trial; it has {', '.join(self.params) or 'none'}."
             )
-        parameter: Parameter = declare()
+        try:
+            parameter: Parameter = declare()
+        except SpaceError as error:
+            raise SpaceError(f"{name}: {error}") from None
         value = self.job.suggestions.get(name)
         if name not in self.job.suggestions or not parameter.contains(value):
             value = parameter.decode(random.Random(f"{self.seed}/{name}").random())
@@ -188,17 +193,14 @@ class LiveTrial:
     # Reports
 
     def _report(self, step: Any, metrics: Mapping[str, Any]) -> None:
-        if isinstance(step, bool) or not hasattr(step, "__index__") or step < 0:
-            raise StudyError(f"trial.report: the step must be a whole number of at least 0; got {step!r}.")
-        step = int(step)
-        values = {name: _number(name, value) for name, value in metrics.items()}
+        step, values = checked("trial.report", step, metrics)
         self.last_metrics.update(values)
         self._reports.append((step, values))
         del self._reports[:-_REPORTS_KEPT]
         self.step = max(self.step, step)
         self.verdict = Verdict.CONTINUE
         ends = self.job.max_steps is not None and step >= self.job.max_steps
-        if self._diverged():
+        if self.diverged:
             self._channel.send(Progress(self.number, step, values))
             self.verdict = Verdict.STOP
         elif ends:
@@ -221,8 +223,11 @@ class LiveTrial:
         if answer.verdict is Verdict.CONTINUE:
             self.until = answer.until
 
-    def _diverged(self) -> bool:
-        return any(not math.isfinite(self.last_metrics.get(name, 0.0)) for name in self.job.objectives)
+    def _leave(self) -> None:
+        if self.verdict is Verdict.PAUSE:
+            raise TrialPaused
+        if self.verdict is Verdict.STOP:
+            raise TrialStopped
 
     def _tell_again(self, loaded: checkpoints.Loaded) -> None:
         """Reports that were on their way when the coordinator died: the study knows up to job.step.
@@ -242,8 +247,7 @@ class LiveTrial:
             self._channel.send(Progress(self.number, step, metrics, waits=waits))
             if waits:
                 self._obey(self._channel.answer(wait=True))
-                if self.verdict is not Verdict.CONTINUE:
-                    raise TrialPaused if self.verdict is Verdict.PAUSE else TrialStopped
+                self._leave()
 
     def _due(self) -> bool:
         return time.monotonic() - self._saved_at >= self._save_seconds / _SAVE_SHARE
@@ -255,13 +259,3 @@ class LiveTrial:
         checkpoints.save(self.job.directory, self.step, self._objects, self._reports)
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - begin
-
-
-def _number(name: str, value: Any) -> float:
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        value = value.detach()
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise StudyError(f"metric {name!r} must be a number; got {value!r}.") from error

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from greyhound.errors import StudyError, TrialPaused, TrialStopped
-from greyhound.evaluators.live import LiveTrial, TrialDiverged
+from greyhound.evaluators.live import LiveTrial
+from greyhound.evaluators.reporting import number
 from greyhound.jobs import Outcome
 from greyhound.trial import TrialState, Verdict
+from greyhound.values import show
 
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|CUBLAS_STATUS_ALLOC_FAILED|can't allocate memory|cannot allocate memory|std::bad_alloc",
@@ -45,18 +47,15 @@ def completed(trial: LiveTrial, returned: Any) -> Outcome:
 
 def raised(trial: LiveTrial, error: BaseException) -> Outcome:
     """The outcome of a training that was left by an exception."""
-    number = trial.number
-    if isinstance(error, TrialDiverged):
-        return Outcome(number, TrialState.DIVERGED, error="an objective became NaN or infinite")
-    if isinstance(error, TrialPaused):
-        return Outcome(number, TrialState.PAUSED)
-    if isinstance(error, TrialStopped):
-        return Outcome(number, TrialState.STOPPED)
-    if any(cls.__name__ == "TrialPruned" for cls in type(error).__mro__):  # ours, or Optuna's
-        state = TrialState.PAUSED if trial.verdict is Verdict.PAUSE else TrialState.STOPPED
-        return Outcome(number, state)
+    pruned = any(cls.__name__ == "TrialPruned" for cls in type(error).__mro__)  # ours, or Optuna's
+    if isinstance(error, TrialPaused) or (pruned and trial.verdict is Verdict.PAUSE):
+        return Outcome(trial.number, TrialState.PAUSED)
+    if isinstance(error, TrialStopped) or pruned:
+        if trial.diverged:
+            return Outcome(trial.number, TrialState.DIVERGED, error="an objective became NaN or infinite")
+        return Outcome(trial.number, TrialState.STOPPED)
     state = TrialState.OUT_OF_MEMORY if is_out_of_memory(error) else TrialState.FAILED
-    return Outcome(number, state, error=_traceback(error))
+    return Outcome(trial.number, state, error=_traceback(error))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -84,10 +83,11 @@ def _metrics(returned: Any, objectives: Sequence[str]) -> dict[str, float]:
             )
         items = dict(zip(objectives, values, strict=True))
     try:
-        return {str(name): float(value) for name, value in items.items()}
-    except (TypeError, ValueError, RuntimeError) as error:
+        return {str(name): number(value, str(name)) for name, value in items.items()}
+    except StudyError as error:
+        shown = " ".join(show(returned).split())
         raise StudyError(
-            f"the training returned {returned!r}; return a number for each objective, a dict of metrics, or nothing."
+            f"the training returned {shown}; return a number for each objective, a dict of metrics, or nothing."
         ) from error
 
 

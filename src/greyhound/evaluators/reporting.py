@@ -2,34 +2,49 @@
 
 Run by Greyhound, a script finds the descriptor of a socket to its worker in the environment; a line of
 JSON goes out for each report, and a line comes back with the verdict. Run by hand, reports are printed.
+What a report may hold is checked here, for `trial.report` too: this module stays light.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import math
+import operator
 import os
 import socket
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from greyhound.errors import StudyError
+from greyhound.values import show
 
 LINE = "GREYHOUND_LINE"
 PARAMS = "GREYHOUND_PARAMS"
+LARGEST_STEP = 2**53
+"""Above it a float, as JSON has them, leaves out whole numbers."""
 
 
 def report(step: int, **metrics: Any) -> None:
     """Tell metrics after `step` steps. Ends the script, with exit code 0, when the trial is to go no further.
 
-    Outside of a study the metrics are printed as a line of JSON and nothing else happens.
+    Outside of a study the metrics are printed as a line of JSON and nothing else happens. StudyError for a
+    step that is no whole number of at least 0, for metrics that are no numbers, and for none.
     """
-    message = json.dumps({"step": int(step), **{name: float(value) for name, value in metrics.items()}})
+    step, values = checked("greyhound.report", step, metrics)
+    message = json.dumps({"step": step, **values})
     line = _line()
     if line is None:
         print(message, flush=True)
         return
-    line.write(message + "\n")
-    line.flush()
-    if line.readline().strip() != "continue":  # an empty line: the worker is gone
+    reports, answers = line
+    try:
+        reports.sendall(f"{message}\n".encode())
+        answer = answers.readline()
+    except OSError:
+        answer = ""
+    if answer.strip() != "continue":  # an empty line: the worker is gone
         sys.exit(0)
 
 
@@ -39,12 +54,39 @@ def params() -> dict[str, Any]:
     return dict(found)
 
 
+def checked(call: str, step: Any, metrics: Mapping[str, Any]) -> tuple[int, dict[str, float]]:
+    """Step and metrics as plain numbers; StudyError, which begins with `call`, where they are none."""
+    try:
+        whole = -1 if isinstance(step, bool) else operator.index(step)
+    except TypeError:
+        whole = -1
+    if not 0 <= whole <= LARGEST_STEP:
+        raise StudyError(f"{call}: the step must be a whole number of at least 0; got {show(step)}.")
+    if not metrics:
+        raise StudyError(f"{call}: there are no metrics; write them by name, as in {call}(3, score=0.9).")
+    return whole, {name: number(value, f"{call}: metric {name!r}") for name, value in metrics.items()}
+
+
+def number(value: Any, what: str) -> float:
+    """A number, or the only one of an array or a tensor; StudyError, in which `what` names it, for all else."""
+    try:
+        single = math.prod(getattr(value, "shape", ())) == 1
+        plain = value.item() if single and hasattr(value, "item") else value
+        if single and not isinstance(plain, str | bytes):
+            return float(plain)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise StudyError(f"{what} must be a number; got {show(value)}.")
+
+
 @functools.cache
-def _line() -> Any:
+def _line() -> tuple[socket.socket, TextIO] | None:
+    """Where reports go, and where answers come from: apart, for a write must not drop what was read ahead."""
     descriptor = os.environ.get(LINE)
     if descriptor is None:
         return None
     try:
-        return socket.socket(fileno=int(descriptor)).makefile("rw", encoding="utf-8")
+        line = socket.socket(fileno=int(descriptor))
     except OSError:  # a process further down, which did not inherit the line
         return None
+    return line, line.makefile("r", encoding="utf-8")

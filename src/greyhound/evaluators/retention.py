@@ -1,13 +1,14 @@
 """Which checkpoints stay on disk.
 
 Kept are those of trials that may train on (running, paused, failed ones that can be retried), of the
-best trial, of the baseline, and of parents that a running trial may still have to copy from. The rest
-are removed as trials end. Above a quota failed trials' go next, then those of the paused trials with
+best trial, of the baseline, and of parents that a trial without a step of its own may still have to copy
+from. The rest are removed as trials end. Above a quota failed trials' go next, then those of the paused trials with
 the worst values: such a trial would start again from its first step.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,11 +37,11 @@ class Retention:
     def collect(self, history: History, ended: Iterable[int], winners: set[int]) -> None:
         """Remove what trials that just ended, or are not among `winners` any more, leave behind."""
         held = self._scan() if self._held is None else self._held
-        held |= {number for number in ended if checkpoint.latest(self.path(number)) is not None}
+        grown = (*ended, *history.numbers(TrialState.RUNNING))
+        held |= {number for number in grown if checkpoint.latest(self.path(number)) is not None}
         self._held = held
-        keep = winners | {
-            parent for trial in history.running if (parent := trial.parent) is not None and trial.step == 0
-        }
+        unborn = (trial for trial in history.select(TrialState.RUNNING, TrialState.PAUSED) if trial.step == 0)
+        keep = winners | {trial.parent for trial in unborn if trial.parent is not None}
         for number in [n for n in held - keep if n < len(history)]:
             if history.trial(number).state in _DISPOSABLE:
                 self._remove(number)
@@ -58,7 +59,7 @@ class Retention:
             return
         failed = [number for number in history.numbers(*_RETRYABLE) if number in sizes]
         paused = [number for number in history.numbers(TrialState.PAUSED) if number in sizes]
-        losses = history.losses[:, 0]
+        losses = [math.inf if math.isnan(loss) else loss for loss in history.losses[:, 0]]
         worst_first = sorted(paused, key=lambda number: (history.trial(number).step, -losses[number]))
         for number in [n for n in (*failed, *worst_first) if n not in keep]:
             if total <= quota_bytes:

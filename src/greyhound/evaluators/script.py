@@ -27,12 +27,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from greyhound._lazy import require
-from greyhound.errors import EvaluationError, TrialEnded
+from greyhound.errors import EvaluationError, GreyhoundError, StudyError, TrialEnded
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.outcomes import completed, raised, says_out_of_memory
-from greyhound.evaluators.reporting import LINE, PARAMS
+from greyhound.evaluators.reporting import LARGEST_STEP, LINE, PARAMS
+from greyhound.evaluators.tensorboard import EventFiles
 from greyhound.jobs import Channel, Job, Outcome
 from greyhound.trial import TrialState
+from greyhound.values import show
 
 _TAIL_LINES = 40
 _POLL_S = 0.5
@@ -86,26 +88,23 @@ class Script:
                     )
 
     def __call__(self, job: Job, channel: Channel) -> Outcome:
-        """Run the script for one job."""
+        """Run the script for one job; FAILED where it reports what cannot be taken."""
         begin = time.monotonic()
         trial = LiveTrial(job, channel)
-        trial.checkpoint()
-        with _Run(self, trial) as run:
-            try:
+        try:
+            trial.checkpoint()
+            with _Run(self, trial) as run:
                 run.follow()
-            except TrialEnded as ended:
-                run.end()
-                outcome = raised(trial, ended)
-            else:
                 outcome = run.outcome()
+        except TrialEnded as ended:
+            outcome = raised(trial, ended)
+        except GreyhoundError as error:
+            outcome = Outcome(job.number, TrialState.FAILED, error=str(error))
         return replace(outcome, seconds=time.monotonic() - begin)
 
     def words(self, job: Job) -> list[str]:
         """The command for a job, every placeholder filled in."""
         values = {name: _text(value) for name, value in job.params.items()}
-        if not any(True for word in self.command for _ in _placeholders(word)):
-            flags = [part for name, text in values.items() for part in (f"--{name}", text)]
-            return [*self.command, *flags]
         own = {
             "params_json": json.dumps(dict(job.params)),
             "seed": str(job.seed),
@@ -113,7 +112,10 @@ class Script:
             "max_steps": _text(job.max_steps),
             "directory": str(job.directory or ""),
         }
-        return list(_filled(self.command, {**own, **values}))
+        words = list(_filled(self.command, {**own, **values}))
+        if not any(True for word in self.command for _ in _placeholders(word)):
+            words += [part for name, text in values.items() for part in (f"--{name}", text)]
+        return words
 
 
 class _Run:
@@ -126,6 +128,8 @@ class _Run:
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._selector = selectors.DefaultSelector()
         self._rest: dict[Any, bytes] = {}
+        self._asks = False
+        self._ending = False  # told to end: what it still says goes to the log alone
         ours, theirs = socket.socketpair()
         command = script.words(trial.job)
         if sys.platform == "linux":
@@ -136,7 +140,6 @@ class _Run:
             PARAMS: json.dumps(dict(trial.params)),
             "PYTHONUNBUFFERED": "1",
         }
-        self._started = time.time()
         self._process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -154,12 +157,14 @@ class _Run:
             (ours, self._reported),
         ):
             self._selector.register(source, selectors.EVENT_READ, reader)  # type: ignore[arg-type]
-        self._events = _TensorBoard(script.tensorboard, self._process.pid, trial) if script.tensorboard else None
+        self._events = EventFiles(script.tensorboard, self._process.pid, trial) if script.tensorboard else None
 
     def __enter__(self) -> _Run:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, TrialEnded | GreyhoundError):
+            self._end()
         if self._process.poll() is None:
             self._signal(signal.SIGKILL)
             self._process.wait()
@@ -171,66 +176,73 @@ class _Run:
 
     def follow(self) -> None:
         """Pass on what the script says until it ends; TrialEnded where it is to go no further."""
-        while True:
-            # A process that the script left behind may hold its output open: the script's end counts.
-            over = self._process.poll() is not None
-            ready = self._selector.select(0 if over else _POLL_S)
-            for key, _ in ready:
-                self._read(key.fileobj, key.data)
+        going = True
+        while going:
+            going = self._listen()
             if self._events is not None:
                 self._events.poll()
-            if over and not ready:
-                return
-
-    def end(self) -> None:
-        """Let a script that asks know by its line, terminate another; kill it if it does not listen."""
-        with contextlib.suppress(OSError):
-            self._line.sendall(b"stop\n")
-        if not self._asks():
-            self._signal(signal.SIGTERM)
-        try:
-            self._process.wait(_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
-            self._process.wait()
 
     def outcome(self) -> Outcome:
         """How the script ended by itself."""
         code = self._process.wait()
         if code == 0:
-            return completed(self._trial, self._final or None)
+            late = self._events.untold if self._events is not None else {}
+            return completed(self._trial, {**late, **self._final} or None)
         said = "\n".join(self._tail)
         how = f"the script was killed by signal {-code}" if code < 0 else f"the script ended with exit code {code}"
         state = TrialState.OUT_OF_MEMORY if says_out_of_memory(said) else TrialState.FAILED
         why = f"{how}: {self._complaint}" if self._complaint else how
         return Outcome(self._trial.number, state, error=f"{said}\n{why}".strip())
 
-    def _asks(self) -> bool:
-        return self._line in self._rest
+    def _end(self) -> None:
+        """Let a script that asks know by its line, terminate another, and listen while it ends."""
+        self._ending = True
+        with contextlib.suppress(OSError):
+            self._line.sendall(b"stop\n")
+            self._line.shutdown(socket.SHUT_WR)  # whatever it asks after that is answered too
+        if not self._asks:
+            self._signal(signal.SIGTERM)
+        until = time.monotonic() + _PATIENCE_S
+        while self._listen() and time.monotonic() < until:
+            pass
+
+    def _listen(self) -> bool:
+        """Take in what the script says, or wait for it a while; False when it has ended and said all."""
+        if not self._selector.get_map():  # it closed all its lines: nothing is left but its end
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_POLL_S)
+        # A process that the script left behind may hold its output open: the script's end counts.
+        over = self._process.poll() is not None
+        ready = self._selector.select(0 if over else _POLL_S)
+        for key, _ in ready:
+            self._read(key.fileobj, key.data)
+        return bool(ready) or not over
 
     def _read(self, source: Any, reader: Any) -> None:
-        data = os.read(source.fileno(), 65536)
-        *lines, rest = (self._rest.get(source, b"") + data).split(b"\n")
-        if source is not self._line or data:
-            self._rest[source] = rest
+        try:
+            data = os.read(source.fileno(), 65536)
+        except ConnectionResetError:  # it ended without reading its last answer
+            data = b""
+        *lines, self._rest[source] = (self._rest.get(source, b"") + data).split(b"\n")
         if not data:
             self._selector.unregister(source)
-            if rest:
-                lines.append(rest)
+            if self._rest[source]:
+                lines.append(self._rest[source])
         for line in lines:
             reader(line.decode(errors="replace"))
 
     def _printed(self, line: str) -> None:
         sys.stdout.write(line + "\n")
         self._tail.append(line)
-        found = _metrics(line)
-        if found is not None:
-            step, metrics = found
-            if step is None:
-                self._final.update(metrics)
-                self._trial.last_metrics.update(metrics)
-            elif metrics:
-                self._trial.report(step, **metrics)
+        found = None if self._ending else _metrics(line, _STEP_NAMES)
+        if found is None:
+            return
+        step, metrics = found
+        if step is None:
+            self._final.update(metrics)
+            self._trial.last_metrics.update(metrics)
+        elif metrics:
+            self._trial.report_metrics(step, metrics)
 
     def _complained(self, line: str) -> None:
         sys.stderr.write(line + "\n")
@@ -238,10 +250,13 @@ class _Run:
         self._complaint = line.strip() or self._complaint
 
     def _reported(self, line: str) -> None:
-        found = _metrics(line)
-        if found is None or found[0] is None:
+        self._asks = True
+        if self._ending:
             return
-        self._trial.report(found[0], **found[1])
+        found = _metrics(line, ("step",))
+        if found is None or found[0] is None:
+            raise StudyError(f"greyhound.report: a report has a step and metrics; got {show(line)}.")
+        self._trial.report_metrics(*found)
         with contextlib.suppress(OSError):
             self._line.sendall(b"continue\n")
 
@@ -250,59 +265,25 @@ class _Run:
             os.killpg(self._process.pid, number)
 
 
-class _TensorBoard:
-    """The scalars that one process writes into event files below a folder."""
+def _metrics(line: str, step_names: Sequence[str]) -> tuple[int | None, dict[str, float]] | None:
+    """Step and metrics in a line of JSON; None where it is not one. A line without a step is final.
 
-    def __init__(self, folder: str, pid: int, trial: LiveTrial) -> None:
-        self._folder = Path(folder.replace("{directory}", str(trial.job.directory or "")))
-        self._name = re.compile(rf"events\.out\.tfevents\..*\.{pid}(\..*)?$")
-        self._trial = trial
-        self._loaders: dict[Path, Any] = {}
-        self._seen: dict[int, dict[str, float]] = {}
-
-    def poll(self) -> None:
-        """Report every step for which an objective was written since the last time."""
-        from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-        from tensorboard.util import tensor_util
-
-        for path in self._folder.rglob("events.out.tfevents.*") if self._folder.is_dir() else ():
-            if self._name.search(path.name) and path not in self._loaders:
-                self._loaders[path] = EventFileLoader(str(path))
-        fresh: dict[int, dict[str, float]] = {}
-        for loader in self._loaders.values():
-            for event in loader.Load():
-                for value in event.summary.value:
-                    if not value.HasField("tensor"):
-                        continue
-                    array = tensor_util.make_ndarray(value.tensor)
-                    if array.shape == () and array.dtype.kind in "fiu":
-                        names = fresh.setdefault(event.step, {})
-                        names[value.tag] = names[value.tag.rpartition("/")[2]] = float(array)
-        for step in sorted(fresh):
-            if any(name in fresh[step] for name in self._trial.job.objectives):
-                self._trial.report(step, **fresh[step])
-            else:
-                self._trial.last_metrics.update(fresh[step])
-
-
-def _metrics(line: str) -> tuple[int | None, dict[str, float]] | None:
-    """Step and metrics in a line of JSON; None where it is not one. A line without a step is final."""
+    A line whose step is no whole number of at least 0 says nothing either.
+    """
     text = line.strip()
     if not (text.startswith("{") and text.endswith("}")):
         return None
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = json.loads(text, parse_int=float)  # so that an int of any length is a number, if an infinite one
+    except (ValueError, RecursionError):
         return None
-    numbers = {
-        str(name): float(value)
-        for name, value in found.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    for name in _STEP_NAMES:
-        if name in numbers and numbers[name] >= 0 and numbers[name] == int(numbers[name]):
-            return int(numbers.pop(name)), {each: v for each, v in numbers.items() if each not in _STEP_NAMES}
-    return (None, numbers) if numbers else None
+    numbers = {name: value for name, value in found.items() if isinstance(value, float)}
+    metrics = {name: value for name, value in numbers.items() if name not in step_names}
+    if not any(name in found for name in step_names):
+        return (None, metrics) if metrics else None
+    given = [numbers[name] for name in step_names if name in numbers]
+    steps = [int(step) for step in given if step.is_integer() and 0 <= step <= LARGEST_STEP]
+    return (steps[0], metrics) if steps else None
 
 
 def _placeholders(word: str) -> Iterator[str]:
