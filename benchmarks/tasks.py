@@ -101,9 +101,7 @@ def _table_of_package(name: str) -> Task:
 
 def _table(name: str, params: Sequence[Mapping[str, Any]], loss: np.ndarray) -> Task:
     space = gh.Space({each["name"]: _parameter(each) for each in params})
-    places = [
-        {value: at for at, value in enumerate(each.get("values", each.get("choices")))} for each in params
-    ]
+    places = [{value: at for at, value in enumerate(each.get("values", each.get("choices")))} for each in params]
     names = [each["name"] for each in params]
 
     def look_up(configuration: Mapping[str, Any]) -> float:
@@ -115,9 +113,7 @@ def _table(name: str, params: Sequence[Mapping[str, Any]], loss: np.ndarray) -> 
 def _surrogate(name: str, folder: Path) -> Task:
     family, instance = name.split("/")
     meta = json.loads((folder / family / "meta.json").read_text())
-    space = gh.Space(
-        {each["name"]: _parameter(each, _when(meta, each["name"])) for each in meta["space"]["params"]}
-    )
+    space = gh.Space({each["name"]: _parameter(each, _when(meta, each["name"])) for each in meta["space"]["params"]})
     session = _session(str(folder / family / "model.onnx"))
     fixed = {**meta["fixed"], meta["instance_param"]: instance}
 
