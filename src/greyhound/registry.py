@@ -17,11 +17,15 @@ from greyhound.errors import StudyError
 
 
 class Registry:
-    """The plug-ins of one seam. seam: what they are ("sampler"). table: "module:Class" by name."""
+    """The plug-ins of one seam. seam: what they are ("sampler"). table: "module:Class" by name.
 
-    def __init__(self, seam: str, table: Mapping[str, str]) -> None:
+    combined: the class that makes one plug-in of several: "a+b" stands for it with parts=("a", "b").
+    """
+
+    def __init__(self, seam: str, table: Mapping[str, str], combined: str | None = None) -> None:
         self.seam = seam
         self._table = dict(table)
+        self._combined = combined
 
     def names(self) -> list[str]:
         """The names of all plug-ins, those of other packages included."""
@@ -30,8 +34,7 @@ class Registry:
     def load(self, name: str) -> Any:
         """The class registered as `name`; StudyError where there is none."""
         if name in self._table:
-            module, _, attribute = self._table[name].partition(":")
-            return getattr(importlib.import_module(module), attribute)
+            return _import(self._table[name])
         for point in self._points():
             if point.name == name:
                 return point.load()
@@ -43,6 +46,9 @@ class Registry:
         """An instance from a name, a table of name and options, or an instance."""
         if isinstance(wanted, str):
             wanted = {"name": wanted}
+        if self._combined is not None and isinstance(wanted, Mapping) and "+" in str(wanted.get("name")):
+            parts = tuple(part.strip() for part in str(wanted["name"]).split("+"))
+            return _import(self._combined)(**{**{k: v for k, v in wanted.items() if k != "name"}, "parts": parts})
         if not isinstance(wanted, Mapping):
             return wanted
         options = dict(wanted)
@@ -75,3 +81,8 @@ class Registry:
 
     def _points(self) -> Any:
         return entry_points(group=f"greyhound.{self.seam}s")
+
+
+def _import(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)

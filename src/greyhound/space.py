@@ -26,7 +26,7 @@ from keyword import iskeyword
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from greyhound.conditions import condition_text, count_configurations, resolve, topological
+from greyhound.conditions import Conditions, condition_text, count_configurations, resolve, topological
 from greyhound.constraints import Constraint, Rule, make_constraint
 from greyhound.errors import SpaceError
 from greyhound.evolution import gains, tightened, why_not, widen
@@ -144,6 +144,11 @@ class Space:
     def dimension(self) -> int:
         """How many parameters there are."""
         return len(self._parameters)
+
+    @property
+    def conditions(self) -> Mapping[str, Conditions]:
+        """The parents of each parameter, with the `exact` values at which it exists; () where it always does."""
+        return MappingProxyType(self._conditions)
 
     @cached_property
     def size(self) -> int | None:

@@ -10,11 +10,19 @@ from greyhound.samplers.base import Sampler, Traits
 REGISTRY = Registry(
     "sampler",
     {
-        "auto": "greyhound.samplers.sobol:Sobol",
+        "auto": "greyhound.samplers.auto:Auto",
+        "boosting": "greyhound.samplers.boosting:Boosting",
+        "cmaes": "greyhound.samplers.cmaes:CMAES",
+        "genetic": "greyhound.samplers.genetic:Genetic",
+        "gp": "greyhound.samplers.gp:GP",
+        "grey": "greyhound.samplers.grey:Grey",
         "grid": "greyhound.samplers.grid:Grid",
+        "hybrid": "greyhound.samplers.hybrid:Hybrid",
         "random": "greyhound.samplers.random:Random",
         "sobol": "greyhound.samplers.sobol:Sobol",
+        "tpe": "greyhound.samplers.tpe:TPE",
     },
+    combined="greyhound.samplers.hybrid:Hybrid",
 )
 
 __all__ = ["REGISTRY", "Sampler", "Traits"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
     from greyhound.history import History
 
@@ -42,6 +43,22 @@ class Sampler(Protocol):
         Fewer, or none, say that no more are left to try. Trials that still run are in the history
         without a result. rng is derived from the study's seed and the next trial's number.
         """
+
+
+class Judge(Protocol):
+    """What a sampler may offer besides: its model's opinion of configurations that others propose."""
+
+    def judge(self, history: History) -> Callable[[Sequence[Mapping[str, Any]]], NDArray[np.float64]] | None:
+        """From configurations to scores, (n,), the higher the better; None where it knows too little yet."""
+
+
+def start_size(history: History, wanted: int | None = None) -> int:
+    """How many trials come before a model: those wanted, else d + 1, at least 5, at most a fifth of the budget."""
+    if wanted is not None:
+        return wanted
+    usual = max(5, len(history.space) + 1)
+    budget = history.settings.budget.trials if history.settings else None
+    return usual if budget is None else max(2, min(usual, -(-budget // 5)))
 
 
 def tried_keys(history: History) -> set[Any] | None:

@@ -1,0 +1,58 @@
+"""The default: chooses a sampler for what it sees of the study, and says what and why in one line.
+
+What it chose is a function of the history like everything else, so a continued study goes on alike, and one
+whose space or budget changed may go on with another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from greyhound.samplers.base import Sampler, Traits, start_size
+from greyhound.samplers.gp import GP
+from greyhound.samplers.grid import Grid
+from greyhound.samplers.sobol import Sobol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from greyhound.history import History
+
+_ALWAYS_TRIED = 16
+"""A space of at most so many configurations is tried whole, whatever the budget."""
+
+
+@dataclass(frozen=True)
+class Auto:
+    """Grid where the budget lets all be tried, Sobol for several objectives, a Gaussian process else."""
+
+    traits: ClassVar[Traits] = Traits(model=True)
+
+    def suggest(self, history: History, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+        """`count` configurations, fewer where the finite space has no more."""
+        sampler, _ = choose(history)
+        return list(sampler.suggest(history, count, rng))
+
+    def explain(self, history: History) -> str:
+        """What was chosen, and why."""
+        _, why = choose(history)
+        return why
+
+
+def choose(history: History) -> tuple[Sampler, str]:
+    """The sampler for a study, and the reason in one line."""
+    space = history.space
+    if len(history.objectives) > 1:
+        return Sobol(), f"sobol: {len(history.objectives)} objectives, for which points that fill the space are safest"
+    budget = history.settings.budget.trials if history.settings else None
+    if not history.define_by_run and space.size is not None and space.size <= max(_ALWAYS_TRIED, budget or 0):
+        return Grid(levels=max(2, space.size)), f"grid: all {space.size} configurations can be tried"
+    first = start_size(history)
+    return GP(), f"gp: a Gaussian process after {first} points of a Sobol sequence, for {_described(history)}"
+
+
+def _described(history: History) -> str:
+    space = history.space
+    size = f"{space.size:,} configurations" if space.size is not None else "infinitely many configurations"
+    return f"{len(space)} parameter{'s' if len(space) != 1 else ''} and {size}"

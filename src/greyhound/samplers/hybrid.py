@@ -1,0 +1,98 @@
+"""Two or more samplers as one: those that fill the space begin, those that learn go on together.
+
+Parts that do not learn (grid, sobol, random) take turns for the first trials. After that every part that learns
+proposes configurations, and the parts that can judge (a Gaussian process by its acquisition, say) rank all
+proposals: the one with the best mean rank is tried. So in "gp+genetic" the genetic algorithm searches the
+acquisition, and in "gp+tpe" two models have to agree. Where no part can judge they take turns.
+
+Source: the panel of models of Hoffman et al. 2011, "Portfolio allocation for Bayesian optimization", with rank
+voting for its credit; a genetic algorithm under an acquisition: Cowen-Rivers et al. 2022, "HEBO".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from greyhound.errors import StudyError
+from greyhound.samplers.base import Sampler, Traits, start_size, tried_keys
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from greyhound.history import History
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    """The samplers `parts` as one; "gp+genetic" is Hybrid(("gp", "genetic")).
+
+    parts: names, tables of name and options, or samplers; two or more. start: trials before those parts speak
+    that learn, where there are others; by default d + 1, at least 5. proposals: configurations that each
+    part proposes for each suggestion, at least 1.
+    """
+
+    parts: Sequence[Any] = ("sobol", "gp")
+    start: int | None = None
+    proposals: int = 8
+    traits: ClassVar[Traits] = Traits(objectives=1, model=True)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.parts, str) or len(self.parts) < 2:
+            raise StudyError(
+                f"hybrid: parts must be two samplers or more, such as ['gp', 'genetic']; got {self.parts!r}."
+            )
+        object.__setattr__(self, "parts", tuple(self.parts))
+        self._made()
+
+    def suggest(self, history: History, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+        """`count` configurations, fewer where the finite space has no more."""
+        parts = self._made()
+        fillers = [part for part in parts if not part.traits.model]
+        learners = [part for part in parts if part.traits.model]
+        if fillers and (not learners or len(history) < start_size(history, self.start)):
+            found = _in_turn(fillers, history, count, rng)
+            if found or not learners:
+                return found
+        judges = [judge for part in learners if (judge := _judge(part, history)) is not None]
+        if len(learners) == 1 or not judges:
+            return _in_turn(learners, history, count, rng)
+        return self._elected(learners, judges, history, count, rng)
+
+    def _elected(
+        self, learners: Sequence[Sampler], judges: Sequence[Any], history: History, count: int, rng: np.random.Generator
+    ) -> list[dict[str, Any]]:
+        import numpy as np
+        from scipy.stats import rankdata
+
+        seen = tried_keys(history) or set()
+        proposed: dict[Any, dict[str, Any]] = {}
+        for part in learners:
+            wanted = count if hasattr(part, "judge") else max(count, self.proposals)
+            for params in part.suggest(history, wanted, rng):
+                if (key := history.space.key(params)) not in seen:
+                    proposed[key] = params
+        candidates = list(proposed.values())
+        if not candidates:
+            return []
+        ranks = np.mean([rankdata(-judge(candidates)) for judge in judges], axis=0)
+        return [candidates[at] for at in np.argsort(ranks, kind="stable")[:count]]
+
+    def _made(self) -> list[Sampler]:
+        from greyhound.samplers import REGISTRY
+
+        return [REGISTRY.make(part) for part in self.parts]
+
+
+def _judge(part: Sampler, history: History) -> Any:
+    return part.judge(history) if hasattr(part, "judge") else None
+
+
+def _in_turn(parts: Sequence[Sampler], history: History, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """What the part whose turn it is proposes; the next one's, where it has no more."""
+    turn = len(history) % len(parts)
+    for part in (*parts[turn:], *parts[:turn]):
+        if found := list(part.suggest(history, count, rng)):
+            return found
+    return []

@@ -1,0 +1,103 @@
+"""What a model-based sampler learns from: every trial's loss as if it had been trained to its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from greyhound.trial import TrialState
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from greyhound.history import History
+    from greyhound.numeric.gp import Bools, Floats
+
+    Numbers = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Results:
+    """The trials of a study as a model sees them; numbers are trials' numbers, ascending but for `ranking`.
+
+    known, losses: trials with a value of the first objective, to minimise. pending: trials whose value is still to
+    come. failed: trials that ended without one, or whose metrics break a limit; feasible: the others of those known.
+
+    ranking: all but the pending, best first: what keeps to the limits by loss, what breaks them by how much, what has
+    no value; ties by age. costs: (n,), of every trial, NaN for the pending: losses, in which what breaks a limit comes
+    behind all that keeps to it, and what has no value counts as the worst.
+    """
+
+    known: Numbers
+    losses: Floats
+    pending: Numbers
+    failed: Numbers
+    feasible: Numbers
+    ranking: Numbers
+    costs: Floats
+
+
+def results(history: History) -> Results:
+    """Read them off a history.
+
+    A trial that was not trained to its end counts with its last value moved by what finished trials
+    gained, in the median, from that step to their end.
+    """
+    values = history.losses[:, 0].copy() if history.objectives else np.full(len(history), np.nan)
+    finite = np.isfinite(values)
+    waiting = np.zeros(len(values), bool)
+    waiting[history.numbers(TrialState.RUNNING, TrialState.PAUSED)] = True
+    if history.max_steps is not None:
+        values += _to_come(history, values, finite)
+    broken = np.nan_to_num(history.violations, nan=0.0).clip(max=1e300).sum(axis=1)
+    feasible = finite & (broken == 0)
+    pending = waiting & ~finite
+    costs = np.where(pending, np.nan, _costs(values, finite, broken))
+    order = np.lexsort((costs, ~finite))
+    return Results(
+        known=np.flatnonzero(finite),
+        losses=values[finite],
+        pending=np.flatnonzero(pending),
+        failed=np.flatnonzero(~feasible & ~pending),
+        feasible=np.flatnonzero(feasible),
+        ranking=order[~pending[order]],
+        costs=costs,
+    )
+
+
+def thinned(numbers: Numbers, most: int) -> Numbers:
+    """At most `most` of the numbers, (n,), evenly over their order, the first and the last among them."""
+    if len(numbers) <= most:
+        return numbers
+    return numbers[np.linspace(0, len(numbers) - 1, most).round().astype(np.intp)]
+
+
+def _costs(values: Floats, finite: Bools, broken: Floats) -> Floats:
+    """See Results, (n,), of the pending ones too. broken: (n,), by how much the limits are broken, >= 0."""
+    costs = values.copy()
+    kept, over = values[finite & (broken == 0)], finite & (broken > 0)
+    if over.any():
+        worst, span = (kept.max(), np.ptp(kept)) if len(kept) else (0.0, 0.0)
+        amounts, steps = np.unique(broken[over], return_inverse=True)
+        costs[over] = worst + (span or 1.0) * (steps + 1.0) / len(amounts)
+    costs[~finite] = costs[finite].max() if finite.any() else 0.0
+    return costs
+
+
+def _to_come(history: History, values: Floats, finite: Bools) -> Floats:
+    """By how much each trial's loss would still move, judged by the finished ones; 0 for those."""
+    moved = np.zeros(len(values))
+    done = np.zeros(len(values), bool)
+    done[history.numbers(TrialState.COMPLETED)] = True
+    finished = finite & done
+    if not finished.any():
+        return moved
+    for step in np.unique(history.steps[finite & ~done]):
+        at = np.asarray(history.losses_at(int(step)), float)
+        told = finished & np.isfinite(at)
+        gains = values[told] - at[told]
+        if step > 0 and len(gains):
+            moved[finite & ~done & (history.steps == step)] = np.median(gains)
+    return moved

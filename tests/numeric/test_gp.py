@@ -1,0 +1,129 @@
+"""Gaussian-process regression: the kernel, the evidence's slope, and what is believed after data."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import multivariate_t
+
+from greyhound.numeric import gp
+
+RNG = np.random.default_rng(0)
+
+
+def embedded(X, categories=None, active=None, optional=None):
+    d = X.shape[1]
+    layout = gp.Layout(tuple(categories or (0,) * d), tuple(optional or (False,) * d))
+    return layout.embed(X, np.ones(X.shape, bool) if active is None else active)
+
+
+def test_matern_has_its_closed_form():
+    A, B = RNG.random((3, 2)), RNG.random((4, 2))
+    distance = np.linalg.norm(A[:, None] - B[None], axis=2)
+    expected = (1 + 5**0.5 * distance + 5 / 3 * distance**2) * np.exp(-(5**0.5) * distance)
+    assert gp.matern52(A, B) == pytest.approx(expected)
+
+
+def test_two_different_categories_are_at_distance_one_whichever_they_are():
+    Z, owners = embedded(np.array([[0.1], [0.5], [0.9]]), categories=[3])
+    squared = ((Z[:, None] - Z[None]) ** 2).sum(axis=2)
+    assert squared == pytest.approx(1.0 - np.eye(3))
+    assert owners.tolist() == [0, 0, 0]
+
+
+def test_the_value_of_an_absent_coordinate_does_not_matter_but_its_absence_does():
+    X = np.array([[0.1], [0.9], [0.5]])
+    active = np.array([[False], [False], [True]])
+    Z, _ = embedded(X, active=active, optional=[True])
+    assert Z[0].tolist() == Z[1].tolist()
+    assert np.linalg.norm(Z[0] - Z[2]) == pytest.approx(0.5)
+
+
+def parts_of(Z, owners, d):
+    parts = np.zeros((d, len(Z), len(Z)))
+    for column, owner in enumerate(owners):
+        parts[owner] += (Z[:, column, None] - Z[None, :, column]) ** 2
+    return parts.reshape(d, -1)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 1000), st.integers(1, 3))
+def test_the_slope_of_the_evidence_is_that_of_finite_differences(seed, targets):
+    rng = np.random.default_rng(seed)
+    Z, owners = embedded(rng.random((12, 3)), categories=[0, 0, 3])
+    flat, Y = parts_of(Z, owners, 3), rng.standard_normal((12, targets))
+    theta = np.append(rng.normal(0.0, 0.7, 3), rng.uniform(-6.0, -1.0))
+    _, slope = gp._evidence(flat, Y, theta[:3], theta[3])
+    for at in range(4):
+        step = np.eye(4)[at] * 1e-6
+        up, down = ((theta + s * step) for s in (1, -1))
+        numeric = (gp._evidence(flat, Y, up[:3], up[3])[0] - gp._evidence(flat, Y, down[:3], down[3])[0]) / 2e-6
+        assert slope[at] == pytest.approx(numeric, rel=1e-3, abs=1e-4)
+
+
+def test_differences_of_the_evidence_are_those_of_a_student_t():
+    Z, owners = embedded(RNG.random((8, 2)))
+    flat, y = parts_of(Z, owners, 2), RNG.standard_normal((8, 1))
+    places = [(-1.0, -3.0), (0.5, -1.0)]
+    ours = [gp._evidence(flat, y, np.full(2, log_length), log_noise)[0] for log_length, log_noise in places]
+    theirs = [student_t(y[:, 0], Z, log_length, log_noise) for log_length, log_noise in places]
+    assert ours[1] - ours[0] == pytest.approx(theirs[1] - theirs[0], rel=1e-6)
+
+
+def student_t(y, Z, log_length, log_noise):
+    """Negative log density of y when a variance ~ inverse-gamma(ν/2, ½) is integrated out."""
+    A = gp.matern52(Z * np.exp(-log_length), Z * np.exp(-log_length)) + (np.exp(log_noise) + 1e-8) * np.eye(len(y))
+    inverse = np.linalg.inv(A)
+    mean = inverse.sum(axis=0) @ y / inverse.sum()
+    nu = gp._PRIOR_DEGREES
+    return -multivariate_t.logpdf(y, np.full(len(y), mean), A, df=nu)
+
+
+def test_without_noise_the_posterior_goes_through_the_data():
+    X = RNG.random((15, 2))
+    y = np.sin(4 * X[:, 0]) + X[:, 1]
+    Z, owners = embedded(X)
+    posterior = gp.condition(Z, owners, y[:, None], gp.Hyperparameters(np.full(2, -0.5), np.log(1e-6)))
+    mean, std = posterior.predict(Z)
+    assert mean[:, 0] == pytest.approx(y, abs=1e-3)
+    assert (std < 0.01).all()
+    assert posterior.at_data()[:, 0] == pytest.approx(mean[:, 0])
+
+
+def test_uncertainty_grows_away_from_the_data():
+    Z, owners = embedded(np.array([[0.1], [0.2], [0.3]]))
+    posterior = gp.condition(Z, owners, np.array([[0.0], [1.0], [0.0]]), gp.Hyperparameters(np.array([-1.5]), -9.0))
+    _, std = posterior.predict(np.array([[0.25], [0.4], [0.6], [0.9]]))
+    assert (np.diff(std[:, 0]) > 0).all()
+
+
+def test_a_fit_finds_out_which_coordinates_matter():
+    X = RNG.random((40, 4))
+    y = gp.standardise(np.sin(6 * X[:, 1]))[:, None]
+    Z, owners = embedded(X)
+    theta = gp.fit(Z, owners, y, gp.prior_mode(4))
+    others = np.delete(theta.log_lengths, 1)
+    assert theta.log_lengths[1] < others.min() - 0.7
+
+
+def test_a_fit_tells_noise_from_signal():
+    X = RNG.random((60, 1))
+    signal = np.sin(5 * X[:, 0])
+    Z, owners = embedded(X)
+    quiet = gp.fit(Z, owners, gp.standardise(signal)[:, None], gp.prior_mode(1))
+    noisy = gp.fit(Z, owners, gp.standardise(signal + 0.7 * RNG.standard_normal(60))[:, None], gp.prior_mode(1))
+    assert noisy.log_noise > quiet.log_noise + 2.0
+
+
+def test_equal_points_with_different_values_are_borne():
+    Z, owners = embedded(np.full((10, 2), 0.5))
+    y = gp.standardise(np.arange(10.0))[:, None]
+    theta = gp.fit(Z, owners, y, gp.prior_mode(2))
+    mean, std = gp.condition(Z, owners, y, theta).predict(Z[:1])
+    assert mean[0, 0] == pytest.approx(0.0, abs=0.2)
+    assert np.isfinite(std).all()
+
+
+@pytest.mark.parametrize("values", [[1.0], [2.0, 2.0, 2.0], [1e300, 1e300], [0.0, 0.0]])
+def test_what_does_not_vary_is_standardised_to_zero(values):
+    assert gp.standardise(values).tolist() == [0.0] * len(values)

@@ -1,0 +1,82 @@
+"""Ensembles of trees: moments, calibration, transforms, and missing scikit-learn."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from greyhound.errors import MissingExtraError
+from greyhound.numeric.trees import fit_boosters, fit_forest, log_shift, stretch_of, success_rate, total_moments
+
+LINE = np.linspace(0.0, 1.0, 40)[:, None]
+
+
+def test_the_total_variance_is_that_of_the_mixture_of_leaves():
+    means, variances = np.array([[1.0], [3.0]]), np.array([[0.5], [1.5]])
+    mean, std = total_moments(means, variances, 1e-3)
+    assert mean.tolist() == [2.0]
+    assert std**2 == pytest.approx([(0.5 + 1.0 + 1.5 + 9.0) / 2 - 4.0])
+
+
+def test_the_standard_deviation_has_a_floor():
+    assert total_moments(np.ones((3, 2)), np.zeros((3, 2)), 0.01)[1].tolist() == [0.01, 0.01]
+
+
+def test_the_spread_is_stretched_to_the_errors_out_of_bag():
+    guesses = np.array([[0.0, 0.0], [2.0, 2.0]])  # mean 1, standard deviation 1
+    assert stretch_of(guesses, np.array([4.0, -2.0]), 0.01) == pytest.approx(3.0)
+    assert stretch_of(guesses, np.array([1.0, 1.0]), 0.01) == 1.0
+    assert stretch_of(np.full((2, 2), np.nan), np.zeros(2), 0.01) == 10.0
+
+
+def test_losses_are_log_shifted_and_standardised():
+    losses = np.array([1.0, 2.0, 11.0])
+    logs = np.log(losses - 1.0 + 0.05 * (2.0 - 1.0))
+    assert log_shift(losses) == pytest.approx((logs - logs.mean()) / logs.std())
+
+
+@pytest.mark.parametrize(
+    "losses", [[2.0, 2.0], [0.0], [0.0, 0.0, 0.0, 1.0], [-1.7e308, 0.0, 1.7e308], [0.0, 5e-324], [1.0, 1.0 + 2e-16]]
+)
+def test_transformed_losses_are_finite_and_keep_the_order(losses):
+    found = log_shift(np.array(losses))
+    assert np.isfinite(found).all()
+    assert (np.diff(found) >= 0.0).all()
+
+
+@pytest.mark.parametrize("fit", [fit_forest, fit_boosters])
+def test_models_follow_the_targets_and_are_unsure_in_gaps(fit):
+    near = LINE[(LINE[:, 0] < 0.3) | (LINE[:, 0] > 0.7)]
+    mean, std = fit(near, 5.0 * near[:, 0], 0).predict(np.array([[0.1], [0.9], [0.5]]))
+    assert mean[0] < mean[1]
+    assert std[2] > max(std[0], std[1])
+
+
+@pytest.mark.parametrize("fit", [fit_forest, fit_boosters])
+def test_models_are_the_same_for_the_same_seed(fit):
+    first, second, other = (fit(LINE, np.sin(9.0 * LINE[:, 0]), seed).predict(LINE + 0.01) for seed in (1, 1, 2))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("fit", [fit_forest, fit_boosters])
+def test_models_bear_a_single_point_and_equal_targets(fit):
+    for count in (1, 5):
+        mean, std = fit(LINE[:count], np.full(count, 2.0), 0).predict(LINE)
+        assert mean == pytest.approx(np.full(40, 2.0))
+        assert (std > 0.0).all()
+
+
+def test_the_chance_of_success_falls_beside_failures():
+    points, failed = np.array([[0.0], [1.0]]), np.array([True, False])
+    at = np.array([[0.0], [1.0], [100.0]])
+    chance = success_rate(points, failed, at, 0.1)
+    assert chance == pytest.approx([0.5 / 2.0, 1.5 / 2.0, 0.5])
+
+
+@pytest.mark.parametrize("fit", [fit_forest, fit_boosters])
+def test_missing_scikit_learn_is_told_in_a_sentence(fit, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'greyhound-tune\[boosting\]'"):
+        fit(LINE, LINE[:, 0], 0)

@@ -1,0 +1,122 @@
+"""The genetic algorithm keeps the promises of samplers; its operators follow their formulas."""
+
+import numpy as np
+import pytest
+
+from greyhound import events as ev
+from greyhound.errors import StudyError
+from greyhound.history import History
+from greyhound.samplers.cube import cube_of
+from greyhound.samplers.genetic import Genetic, crossover, mutation, polynomial_step, sbx_spread
+from greyhound.samplers.random import Random
+from greyhound.settings import Settings
+from greyhound.space import Bool, Categorical, Float, Int, Ordinal, Space
+from greyhound.testing.samplers import CHECKS
+from greyhound.trial import Objective, TrialState, derive_seed
+
+LINE = Space(x=Float(0.0, 1.0))
+MIXED = Space(
+    x=Float(0.0, 1.0),
+    n=Int(1, 20),
+    kind=Categorical(["a", "b", "c"]),
+    deep=Float(0.0, 1.0, when={"kind": "b"}),
+    flag=Bool(),
+)
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_conformance(check):
+    check(Genetic)
+
+
+def test_it_is_better_than_random_after_40_trials():
+    found = [lowest(Genetic(), MIXED, seed) for seed in range(5)]
+    by_chance = [lowest(Random(), MIXED, seed) for seed in range(5)]
+    assert np.median(found) < 0.5 * np.median(by_chance)
+
+
+def test_sbx_spreads_by_its_formula():
+    assert sbx_spread(np.array([0.5, 0.25, 0.75]), 1.0) == pytest.approx([1.0, 0.5**0.5, 2.0**0.5])
+
+
+def test_children_of_the_same_parents_are_the_parent():
+    point = np.array([0.25, 0.75])
+    child = crossover(point, point, np.array([False, True]), 15.0, np.random.default_rng(0))
+    assert child == pytest.approx(point)
+
+
+def test_unordered_columns_come_from_a_parent():
+    rng, unordered = np.random.default_rng(0), np.ones(4, dtype=bool)
+    for _ in range(20):
+        child = crossover(np.full(4, 0.125), np.full(4, 0.875), unordered, 15.0, rng)
+        assert set(child.tolist()) <= {0.125, 0.875}
+
+
+def test_sbx_keeps_the_mean_of_its_parents():
+    rng, ordered = np.random.default_rng(0), np.zeros(1, dtype=bool)
+    children = [crossover(np.array([0.4]), np.array([0.6]), ordered, 15.0, rng)[0] for _ in range(2000)]
+    assert np.mean(children) == pytest.approx(0.5, abs=0.01)
+
+
+def test_polynomial_steps_follow_their_formula_and_stay_inside():
+    assert polynomial_step(np.array([0.5]), np.array([0.5]), 20.0) == pytest.approx([0.0])
+    ends = polynomial_step(np.array([0.3, 0.3]), np.array([0.0, 1.0 - 1e-16]), 20.0)
+    assert ends == pytest.approx([-0.3, 0.7], abs=0.2)
+    assert polynomial_step(np.array([0.5]), np.array([0.25]), 1.0) == pytest.approx([(0.5 + 0.5 * 0.25) ** 0.5 - 1.0])
+    assert polynomial_step(np.array([0.5]), np.array([0.75]), 1.0) == pytest.approx([1.0 - (0.5 + 0.5 * 0.25) ** 0.5])
+    rng = np.random.default_rng(0)
+    points, units = rng.random(500), rng.random(500)
+    moved = points + polynomial_step(points, units, 20.0)
+    assert moved.min() >= -1e-12
+    assert moved.max() <= 1.0 + 1e-12
+
+
+def test_each_type_mutates_in_its_own_way():
+    space = Space(x=Float(0.0, 1.0), n=Ordinal([1, 2, 3, 4, 5]), kind=Categorical(["a", "b", "c", "d"]))
+    rng = np.random.default_rng(0)
+    point = np.array(space.encode({"x": 0.5, "n": 3, "kind": "b"})[0])
+    children = [space.decode(mutation(point, cube_of(space), 20.0, rng).tolist()) for _ in range(200)]
+    assert {child["kind"] for child in children} == {"a", "c", "d"}, "another category, any of them"
+    assert {child["n"] for child in children} == {2, 4}, "a step to a neighbour"
+    assert 0.0 < np.std([child["x"] for child in children]) < 0.1, "a number moves a little"
+
+
+def test_an_end_of_an_ordinal_steps_inwards():
+    cube = cube_of(Space(n=Ordinal([1, 2, 3, 4, 5])))
+    for seed in range(10):
+        assert mutation(np.array([0.1]), cube, 20.0, np.random.default_rng(seed)) == pytest.approx([0.3])
+
+
+@pytest.mark.parametrize(
+    "options", [{"parents": 1}, {"tournament": 0}, {"spread": 0.0}, {"spread_of_mutation": -1.0}, {"parents": 2.5}]
+)
+def test_wrong_options_are_told(options):
+    with pytest.raises(StudyError, match=f"genetic: {next(iter(options))} must"):
+        Genetic(**options)
+
+
+def loss_of(params):
+    by_kind = {"a": 0.3, "b": (params.get("deep", 0.0) - 0.6) ** 2, "c": 0.2}[params["kind"]]
+    return by_kind + (params["x"] - 0.3) ** 2 + ((params["n"] - 14) / 20) ** 2 + 0.1 * params["flag"]
+
+
+def lowest(sampler, space, seed, trials=40):
+    history = begun(space, seed)
+    for number in range(trials):
+        (params,) = sampler.suggest(history, 1, np.random.default_rng(derive_seed(seed, number)))
+        add(history, params, loss_of(params))
+    return np.nanmin(history.losses)
+
+
+def begun(space, seed=0):
+    settings = Settings(objectives=(Objective("loss", False),), space=space, seed=seed)
+    return History.of([ev.Declared(1.0, settings.to_json()), ev.Joined(1.0, "test", "host", 1, 1.0)])
+
+
+def add(history, params, loss, running=False):
+    """A trial that completed with a loss, failed without one, or runs."""
+    number = len(history)
+    history.apply(ev.Started(2.0 + number, number, params, derive_seed(0, number), "test", "test"))
+    if not running:
+        state = TrialState.FAILED if loss is None else TrialState.COMPLETED
+        history.apply(ev.Ended(2.5 + number, number, state, {} if loss is None else {"loss": loss}, "test"))
