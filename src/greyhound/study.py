@@ -366,6 +366,27 @@ class Study:
             weakref.finalize(self, shutil.rmtree, self._folder, True)
         return self._folder
 
+    def importance(self, method: str = "ped-anova", metric: str | None = None) -> dict[str, float]:
+        """How much each hyperparameter matters: shares of 1, the most important first; all 0 if nothing is known.
+
+        method: "ped-anova" (what it takes to be among the best tenth), "fanova" (what explains the variance;
+        needs scikit-learn) or "grey" (what moves with the objective; for few trials). metric: which, where
+        there are several objectives. StudyError where an argument is wrong. See `analysis.importance`.
+        """
+        from greyhound.analysis.importance import importance
+
+        return importance(self.history, method, metric)
+
+    def rank(self, weights: Mapping[str, float] | None = None) -> list[tuple[Trial, float]]:
+        """The Pareto front by grey relational grade, in (0, 1], the recommended trial first.
+
+        weights: of objectives by name, >= 0; those left out count 1. StudyError where the study has one
+        objective, or a weight is wrong. The reason in a sentence: `analysis.recommend.recommend`.
+        """
+        from greyhound.analysis.recommend import rank
+
+        return [(self._with_checkpoint(trial), grade) for trial, grade in rank(self.history, weights)]
+
     def dataframe(self) -> pd.DataFrame:
         """A pandas data frame with a row a trial: number, state, params.*, metrics.*, times, seed, error."""
         from greyhound.analysis.table import dataframe

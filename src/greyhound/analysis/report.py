@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from greyhound._version import __version__
 from greyhound.analysis import ranking, summary
 from greyhound.analysis.figures import figures
+from greyhound.analysis.importance import importance
 from greyhound.budget import duration
 from greyhound.settings import goals
 from greyhound.trial import FAILED_STATES, Trial, TrialState
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from greyhound.history import History
 
 _TOP = 20
+_FEWEST_TO_WEIGH = 10
+"""Trials with a usable value before the report says what matters."""
 
 
 def write_report(
@@ -72,6 +75,7 @@ def _content(history: History) -> dict[str, Any]:
             {"id": f"figure-{at}", "title": title, "html": _html(figure, f"figure-{at}")}
             for at, (title, figure) in enumerate(figures(history))
         ],
+        "importance": _importance(history) if single and len(usable) >= _FEWEST_TO_WEIGH else [],
         "top": [_shown(history, trial) for trial in _top(history)] if single else [],
         "metrics": [objective.metric for objective in history.objectives],
         "endings": [(state.value, count) for state in TrialState if (count := history.count(state))],
@@ -88,6 +92,14 @@ def _content(history: History) -> dict[str, Any]:
             for name, parameter in history.space.parameters.items()
         ],
     }
+
+
+def _importance(history: History) -> list[tuple[str, str]]:
+    """Names and shares in percent; empty where there is nothing to compare."""
+    shares = importance(history)
+    if sum(share > 0 for share in shares.values()) < 2:
+        return []
+    return [(name, f"{100 * share:.1f}") for name, share in shares.items()]
 
 
 def _facts(history: History) -> list[tuple[str, str]]:

@@ -13,9 +13,11 @@ import typer
 
 from greyhound import cli
 from greyhound._version import __version__
-from greyhound.analysis import ranking, summary, table
+from greyhound.analysis import importance as hyperparameters
+from greyhound.analysis import ranking, recommend, summary, table
 from greyhound.budget import Budget, duration, parse_seconds
 from greyhound.cli import show
+from greyhound.cli.scale import scale
 from greyhound.cli.studyfile import read_space_file, read_study_file
 from greyhound.display import how_to_continue, make_display, time_left
 from greyhound.errors import EvaluationError, StudyError
@@ -119,6 +121,9 @@ def run(
         for params in enqueue:
             study.enqueue(params)
     _drive(study, evaluator, options, quiet, report)
+
+
+app.command()(scale)
 
 
 @app.command()
@@ -299,6 +304,61 @@ def report(
 
 
 @app.command()
+def importance(
+    study: StudyArgument,
+    method: Annotated[
+        str,
+        typer.Option(help="ped-anova (what makes the best tenth), fanova (variance) or grey (for few trials)."),
+    ] = "ped-anova",
+    metric: Annotated[str | None, typer.Option(help="Which metric, where there are several objectives.")] = None,
+    name: NameOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell how much each hyperparameter matters, as shares of one.
+
+    Example: greyhound importance train.db --method fanova
+    """
+    shares = hyperparameters.importance(_read(study, name), method, metric)
+    if as_json:
+        typer.echo(json.dumps(shares, indent=1))
+        return
+    wide = max(map(len, shares), default=0)
+    for parameter, share in shares.items():
+        typer.echo(f"{parameter:{wide}}  {share:6.1%}  {'█' * round(40 * share)}".rstrip())
+    if not any(shares.values()):
+        typer.echo("nothing is known yet: too few trials, or no hyperparameter moves the metric beyond chance.")
+
+
+@app.command()
+def rank(
+    study: StudyArgument,
+    weight: Annotated[list[str] | None, typer.Option(help="Weight of an objective: accuracy=2; repeated.")] = None,
+    name: NameOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rank the Pareto front of several objectives, and recommend one trial.
+
+    Example: greyhound rank train.db --weight accuracy=2
+    """
+    history = _read(study, name)
+    weights = dict(_weight(text) for text in weight or [])
+    ranked = recommend.rank(history, weights)
+    found = recommend.recommend(history, weights)
+    if found is None:
+        typer.echo("error: no trial has a usable value yet.", err=True)
+        raise typer.Exit(cli.NO_VALUE)
+    if as_json:
+        rows = [{"grade": round(grade, 6), **show.record(trial, None)} for trial, grade in ranked]
+        typer.echo(json.dumps({"reason": found.reason, "trials": rows}, indent=1))
+        return
+    for trial, grade in ranked:
+        typer.echo(
+            f"{grade:.3f}  trial {trial.number}: {summary.score(history, trial)}; {summary.params(trial.params)}"
+        )
+    typer.echo(found.reason)
+
+
+@app.command()
 def studies(storage: Annotated[str, typer.Argument(metavar="FILE", help="Study file or database URL.")]) -> None:
     """List the names of the studies in a file.
 
@@ -352,6 +412,15 @@ def _workers(text: str | None) -> int | str | None:
     if not text.isdecimal() or int(text) < 1:
         raise StudyError(f"--workers must be a whole number of at least 1, auto or serial; got {text!r}.")
     return int(text)
+
+
+def _weight(text: str) -> tuple[str, float]:
+    """The name and number of "accuracy=2"."""
+    name, _, number = text.rpartition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise StudyError(f"--weight must be written as accuracy=2; got {text!r}.") from None
 
 
 def _found(study: str, name: str | None) -> tuple[str, str | None]:
