@@ -343,8 +343,15 @@ class Ordinal(_Listed):
     kind: ClassVar[str] = "ordinal"
     choices: Sequence[Any]
 
-    def __init__(self, values: Sequence[Any], *, default: Any = UNSET, when: Mapping[str, Any] | None = None) -> None:
-        self._set(choices=values, default=default, when=when)
+    def __init__(
+        self,
+        values: Sequence[Any],
+        *,
+        default: Any = UNSET,
+        when: Mapping[str, Any] | None = None,
+        prior: Any = None,
+    ) -> None:
+        self._set(choices=values, default=default, when=when, prior=prior)
         self.__post_init__()
 
     def _check(self) -> None:
@@ -375,7 +382,7 @@ _KINDS: Mapping[str, tuple[type[Parameter], tuple[str, ...], tuple[str, ...]]] =
     "ordinal": (Ordinal, ("values",), ()),
     "bool": (Bool, (), ()),
 }
-"""Each kind: its class, the arguments that it needs, those that it takes besides `default` and `when`."""
+"""Each kind: its class, the arguments that it needs, those that it takes besides `default`, `when` and `prior`."""
 
 
 def parameter_from_dict(name: str, data: Any, *, where: Where = nowhere) -> Parameter:
@@ -394,7 +401,7 @@ def parameter_from_dict(name: str, data: Any, *, where: Where = nowhere) -> Para
         at = where((name, "type"))
         raise SpaceError(f"{at}{name}: unknown type {show(kind)}; it may be {either(_KINDS)}{close}.")
     cls, needed, optional = _KINDS[kind]
-    known = ("type", *needed, *optional, "default", "when")
+    known = ("type", *needed, *optional, "default", "when", "prior")
     for key in data:
         if key not in known:
             close = did_you_mean(key, known) or f"; {kind} takes {', '.join(known[1:])}"

@@ -54,17 +54,20 @@ class Parameter(ABC):
     default: its value in the space's default configuration. when: the parameter exists only where
     each of these other parameters exists and has the given value, or one of the given list of
     values. (A list or tuple is always read as a list of values; a value that is itself a tuple is
-    written inside a list.) Wrong arguments raise SpaceError.
+    written inside a list.) prior: a guess at a good value, or the pair of guess and how sure, above 0 and
+    below 1 (0.5 where only the guess is given); samplers look there first, and less so with every
+    result. Wrong arguments raise SpaceError.
     """
 
     kind: ClassVar[str]
     _: KW_ONLY
     default: Any = UNSET
     when: Mapping[str, Any] | None = None
+    prior: Any = None
 
     def __post_init__(self) -> None:
         self._check()
-        self._set(when=as_conditions(self.when))
+        self._set(when=as_conditions(self.when), prior=self._guess(self.prior))
         if self.default is not UNSET:
             unset = self.default is None and not self.contains(None)
             try:
@@ -120,6 +123,8 @@ class Parameter(ABC):
             data["default"] = as_json(self.default)
         if self.when:
             data["when"] = {name: as_json(_alone(values)) for name, values in self.when.items()}
+        if self.prior is not None:
+            data["prior"] = [as_json(self.prior[0]), self.prior[1]]
         return data
 
     def __repr__(self) -> str:
@@ -128,6 +133,8 @@ class Parameter(ABC):
             arguments["default"] = self.default
         if self.when:
             arguments["when"] = {name: _alone(values) for name, values in self.when.items()}
+        if self.prior is not None:
+            arguments["prior"] = self.prior
         bare = ("low", "high", "choices", "values")
         shown = (repr(value) if name in bare else f"{name}={value!r}" for name, value in arguments.items())
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -141,7 +148,7 @@ class Parameter(ABC):
     @cached_property
     def _key(self) -> tuple[Any, ...]:
         when = frozenset((name, frozenset(map(exact, values))) for name, values in (self.when or {}).items())
-        return (self.kind, exact(tuple(self._arguments().items())), exact(self.default), when)
+        return (self.kind, exact(tuple(self._arguments().items())), exact(self.default), when, exact(self.prior))
 
     @abstractmethod
     def _check(self) -> None:
@@ -150,6 +157,20 @@ class Parameter(ABC):
     @abstractmethod
     def _arguments(self) -> Mapping[str, Any]:
         """The arguments of its own that differ from their default, by name."""
+
+    def _guess(self, prior: Any) -> tuple[Any, float] | None:
+        """A prior as a guess and how sure; SpaceError where it is neither a guess nor that."""
+        if prior is None:
+            return None
+        pair = isinstance(prior, (tuple, list)) and len(prior) == 2 and not self.contains(prior)
+        guess, sure = prior if pair else (prior, 0.5)
+        try:
+            guess = self.canonical(guess)
+        except SpaceError as error:
+            raise SpaceError(f"prior: {error}") from None
+        if isinstance(sure, bool) or not isinstance(sure, (int, float)) or not 0.0 < sure < 1.0:
+            raise SpaceError(f"prior: how sure must lie between 0 and 1, as in prior=({guess!r}, 0.7); got {sure!r}.")
+        return guess, float(sure)
 
     def _at(self, index: int) -> Any:
         """The value of cell `index`, counted from the lowest."""

@@ -2,14 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from greyhound.budget import Budget
-from greyhound.errors import GreyhoundError, StorageError, StudyError
+from greyhound.errors import GreyhoundError, SpaceError, StorageError, StudyError
 from greyhound.space import Space
 from greyhound.trial import Limit, Objective
+from greyhound.values import as_json
+
+_FIRST = 3
+"""So many of the best configurations of an earlier study are tried first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an earlier study found, in this study's space. losses: of the first objective, to minimise."""
+
+    source: str
+    params: tuple[Mapping[str, Any], ...]
+    losses: tuple[float, ...]
+
+    def first(self) -> list[Mapping[str, Any]]:
+        """The configurations that are worth trying first, best first."""
+        order = sorted(range(len(self.losses)), key=self.losses.__getitem__)
+        return [self.params[at] for at in order[:_FIRST]]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-safe values."""
+        params = [{name: as_json(value) for name, value in each.items()} for each in self.params]
+        return {"source": self.source, "params": params, "losses": list(self.losses)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], space: Space) -> Known:
+        """What `to_json` wrote; where the space has changed since, without the trials that are not in it."""
+        pairs = []
+        for params, loss in zip(data["params"], data["losses"], strict=True):
+            with contextlib.suppress(SpaceError):
+                pairs.append((space.validate(space.complete(params)), float(loss)))
+        return cls(str(data["source"]), tuple(params for params, _ in pairs), tuple(loss for _, loss in pairs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +52,7 @@ class Settings:
     space: None while it is defined by run. sampler, scheduler: the registry's JSON form. target:
     what is tuned, for a command that continues the study: {"function": "module:name"} or
     {"command": [...]} and the workers' options; empty where only its own program can.
+    known: what earlier studies found.
     """
 
     objectives: tuple[Objective, ...]
@@ -30,6 +64,7 @@ class Settings:
     max_steps: int | None = None
     budget: Budget = field(default_factory=Budget)
     target: Mapping[str, Any] = field(default_factory=dict)
+    known: tuple[Known, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON-safe values; constraints that are functions are kept by name only."""
@@ -43,6 +78,7 @@ class Settings:
             "max_steps": self.max_steps,
             "budget": self.budget.to_json(),
             "target": dict(self.target),
+            **({"known": [each.to_json() for each in self.known]} if self.known else {}),
         }
 
     @classmethod
@@ -53,9 +89,10 @@ class Settings:
         out, which does for reading a study and is checked by whoever would search with it.
         """
         try:
+            space = _space(data["space"], functions)
             return cls(
                 objectives=tuple(Objective(str(metric), bool(up)) for metric, up in data["objectives"]),
-                space=_space(data["space"], functions),
+                space=space,
                 limits=tuple(Limit(str(metric), float(bound), bool(up)) for metric, bound, up in data["limits"]),
                 seed=int(data["seed"]),
                 sampler=data["sampler"],
@@ -63,6 +100,7 @@ class Settings:
                 max_steps=data["max_steps"],
                 budget=Budget(**data["budget"]),
                 target=data["target"],
+                known=tuple(Known.from_json(each, space or Space()) for each in data.get("known", ())),
             )
         except (KeyError, TypeError, ValueError, GreyhoundError) as error:
             raise StorageError(f"the study's settings in the journal are damaged: {error}") from error

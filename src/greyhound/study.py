@@ -57,8 +57,9 @@ class Study:
     all; neither means to minimise "value". subject_to: limits on metrics, such as "latency_ms <= 5".
     sampler, scheduler: a name, {"name": ..., option: ...} or an instance. max_steps: length of a full
     training, at least 1. budget: "2h", "100 trials"…, totals of the study (see Budget); "+2h" counts from
-    what it has spent so far. seed: 0 or more; a study keeps the one that it was created with. storage:
-    None (memory), a file name, a database URL, or a Journal. name: the study within its storage.
+    what it has spent so far. seed: 0 or more; a study keeps the one that it was created with. warm_start:
+    earlier studies (or their files) with the same first objective, to learn from; see `greyhound.warm`.
+    storage: None (memory), a file name, a database URL, or a Journal. name: the study within its storage.
     checkpoints: folder for checkpoints and logs, by default beside the study file. checkpoint_quota: the
     most that checkpoints may take, in bytes. target: how to make the evaluator again, for
     `greyhound resume`. clock: gives Unix seconds.
@@ -79,6 +80,7 @@ class Study:
         max_steps: int | None = None,
         budget: Any = None,
         seed: int = 0,
+        warm_start: Any = (),
         storage: str | Path | Journal | None = None,
         name: str | None = None,
         checkpoints: str | Path | None = None,
@@ -98,6 +100,10 @@ class Study:
             budget=Budget() if (more := _more(budget)) else Budget.parse(budget),
             target=target or {},
         )
+        if warm_start:
+            from greyhound.warm import read_known
+
+            wanted = replace(wanted, known=read_known(warm_start, space, wanted.objectives))
         made = samplers.REGISTRY.make(sampler), _make_scheduler(scheduler, wanted)
         self._setup(open_journal(storage, name), space, clock, checkpoints, checkpoint_quota)
         self.sampler, self.scheduler = made
@@ -611,7 +617,8 @@ class Study:
     def _declare(self, wanted: Settings) -> None:
         known = self.history.settings
         if known is None:
-            self._session.append(ev.Declared(self._clock(), wanted.to_json()))
+            queued = [ev.Enqueued(self._clock(), params) for each in wanted.known for params in each.first()]
+            self._session.append(ev.Declared(self._clock(), wanted.to_json()), *queued)
             return
         if known.objectives != wanted.objectives:
             raise StudyError(
@@ -634,6 +641,7 @@ class Study:
             scheduler=wanted.scheduler,
             budget=wanted.budget,
             target=wanted.target or known.target,
+            known=wanted.known or known.known,
         )
 
     def _change(self, **changes: Any) -> None:

@@ -54,6 +54,7 @@ def tune(
     sampler: Any = "auto",
     scheduler: Any = "auto",
     seed: int = 0,
+    warm_start: Any = (),
     enqueue: Sequence[Mapping[str, Any]] = (),
     checkpoints: str | Path | None = None,
     checkpoint_quota: int | None = None,
@@ -63,7 +64,7 @@ def tune(
 
     train: a function of one argument, the trial, or its import path ("package.module:function" or
     "file.py:function"). space, maximize, minimize, subject_to, max_steps, budget, sampler, scheduler,
-    seed, storage, name, checkpoints, checkpoint_quota: see Study. workers: how many worker processes,
+    seed, warm_start, storage, name, checkpoints, checkpoint_quota: see Study. workers: how many worker processes,
     "auto" for as many as GPUs (or, without, cores) allow, "serial" to train in this process.
     gpus_per_trial: GPUs of each, a fraction to share one. cores_per_trial: CPU cores of each.
     trial_timeout: the longest that one run of a trial may take, such as "30m". enqueue: configurations
@@ -91,6 +92,7 @@ def tune(
         max_steps=max_steps,
         budget=budget,
         seed=seed,
+        warm_start=warm_start,
         storage=storage,
         name=name,
         checkpoints=checkpoints,

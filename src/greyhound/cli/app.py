@@ -80,9 +80,10 @@ def run(
     gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs of each worker; 0.5 shares one.")] = None,
     cores_per_trial: Annotated[int | None, typer.Option(help="CPU cores of each worker.")] = None,
     trial_timeout: Annotated[str | None, typer.Option(help="Longest run of a trial, such as '30m'.")] = None,
-    sampler: Annotated[str | None, typer.Option(help="Where to look: auto, random, sobol, grid…")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Where to look: auto, gp, tpe, random, grid, gp+genetic…")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Early stopping: auto, none, asha…")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the study.")] = None,
+    warm_start: Annotated[list[str] | None, typer.Option(help="Earlier study to learn from; repeated.")] = None,
     storage: Annotated[str | None, typer.Option(help="Study file or database URL.")] = None,
     name: NameOption = None,
     command: Annotated[
@@ -101,7 +102,7 @@ def run(
         "maximize": maximize, "minimize": minimize, "subject_to": subject_to, "budget": budget,
         "max_steps": max_steps, "workers": _workers(workers), "gpus_per_trial": gpus_per_trial,
         "cores_per_trial": cores_per_trial, "trial_timeout": trial_timeout, "sampler": sampler,
-        "scheduler": scheduler, "seed": seed, "storage": storage, "name": name,
+        "scheduler": scheduler, "seed": seed, "warm_start": warm_start, "storage": storage, "name": name,
         "command": shlex.split(command) if command else None, "tensorboard": tensorboard,
     }  # fmt: skip
     settings = read_study_file(Path(target)) if target.endswith((".yaml", ".yml")) else {}

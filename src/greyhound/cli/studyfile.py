@@ -50,6 +50,7 @@ KEYS: Mapping[str, tuple[str, Check]] = {
     "sampler": ("a name, or a table with a name and options", lambda value: isinstance(value, str | dict)),
     "scheduler": ("a name, or a table with a name and options", lambda value: isinstance(value, str | dict)),
     "seed": ("a whole number", _whole),
+    "warm_start": ("a study file or a list of them", _texts),
     "storage": ("a file name or a database URL", lambda value: isinstance(value, str)),
     "name": ("a name", lambda value: isinstance(value, str)),
     "enqueue": (
@@ -101,6 +102,9 @@ def _resolved(data: Mapping[str, Any], folder: Path, where: Callable[..., str]) 
         changed["space"] = Space.from_dict(space, where=where)
     if isinstance(storage := data.get("storage"), str) and "://" not in storage:
         changed["storage"] = str(folder / storage)
+    if (sources := data.get("warm_start")) is not None:
+        listed = [sources] if isinstance(sources, str) else sources
+        changed["warm_start"] = [each if "://" in each else str(folder / each) for each in listed]
     if isinstance(function := data.get("function"), str) and function.partition(":")[0].endswith(".py"):
         changed["function"] = str(folder / function)
     if (command := data.get("command")) is not None:

@@ -24,6 +24,7 @@ from greyhound.numeric.parzen import cells_of
 from greyhound.samplers.base import Traits
 from greyhound.samplers.cube import Cube, cube_of
 from greyhound.samplers.picking import Picker, at_least
+from greyhound.samplers.priors import trust
 from greyhound.samplers.results import Results, results, thinned
 from greyhound.samplers.search import maximise
 from greyhound.samplers.sobol import Sobol
@@ -108,7 +109,7 @@ class Boosting:
 
         def score(rows: Floats) -> Floats:
             described = features(rows, cube)
-            gains = log_expected_improvement(*model.predict(described), lowest)
+            gains = log_expected_improvement(*model.predict(described), lowest) + trust(history) * cube.log_prior(rows)
             if not failed.any():
                 return gains
             tried = features(history.X[judged], cube)

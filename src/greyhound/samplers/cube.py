@@ -17,6 +17,7 @@ import numpy as np
 
 from greyhound.kinds import Bool, Categorical
 from greyhound.numeric.gp import Layout
+from greyhound.samplers.priors import has_priors, log_density
 from greyhound.space import INACTIVE, Space
 from greyhound.values import exact
 
@@ -120,6 +121,15 @@ class Cube:
         if not self.constrained:
             return np.ones(len(rows), bool)
         return np.array([self.space.allows(self.space.decode(row)) for row in rows.tolist()], bool)
+
+    def log_prior(self, rows: Floats) -> Floats:
+        """log of the density that the user's guesses give snapped rows, (n,); parameters that are absent count 0."""
+        total = np.zeros(len(rows))
+        if has_priors(self.space):
+            active = self.activity(rows)
+            for at, parameter in enumerate(self.space.parameters.values()):
+                total += np.where(active[:, at], log_density(parameter, rows[:, at]), 0.0)
+        return total
 
     def everything(self, most: int) -> Floats | None:
         """All configurations as rows, where there are at most `most`, else None."""

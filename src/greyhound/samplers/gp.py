@@ -27,6 +27,7 @@ from greyhound.numeric import gp, threads
 from greyhound.numeric.acquisition import log_expected_improvement, log_probability_below
 from greyhound.samplers.base import Traits, start_size, tried_keys
 from greyhound.samplers.cube import Cube, cube_of
+from greyhound.samplers.priors import trust
 from greyhound.samplers.random import draw_new
 from greyhound.samplers.results import Results, results
 from greyhound.samplers.search import maximise
@@ -43,6 +44,9 @@ _MOST_POINTS = 300
 _MOST_FITTED = 120
 """Data that hyperparameters are fitted on, at most."""
 _MOST_CACHED = 64
+_FEWEST_KNOWN = 5
+_SHRUNK = 5.0
+"""The trials of an earlier study that can be modelled, at least; and so many trials' weight has the belief in it."""
 _CAUTION = 3.0
 """Power of the probability of success: a failure costs more than a trial, and the border is bisected else."""
 
@@ -126,16 +130,19 @@ class Model:
 
     def __init__(self, history: History, cube: Cube, data: Results, transforms: Sequence[str]) -> None:
         self._cube = cube
+        self._trust = trust(history)
         X, active = history.X, history.active
         self._layout = cube.layout(active)
         losses = data.losses
         targets = np.stack([TRANSFORMS[name](losses) for name in transforms], axis=1)
         kept = _kept(losses, _MOST_POINTS)
         Z, owners = self._layout.embed(X[data.known], active[data.known])
+        self._trend = Trend(history, cube, X[data.known], losses)
+        targets = targets - self._trend(X[data.known])[:, None]
         self._theta = _fitted(Z, owners, targets, cube.dimension)
         self._owners, self._Z, self._targets = owners, Z[kept], targets[kept]
         self._process = gp.condition(self._Z, owners, self._targets, self._theta)
-        self._best = self._process.at_data().min(axis=0)
+        self._best = (self._process.at_data() + self._trend(X[data.known[kept]])[:, None]).min(axis=0)
         self._success = self._learn_success(X, active, data) if len(data.failed) else None
         order = np.argsort(losses, kind="stable")
         good = data.known[order][~np.isin(data.known[order], data.failed)] if len(data.feasible) else data.known[order]
@@ -147,17 +154,18 @@ class Model:
         """log of the acquisition at snapped rows."""
         Z, _ = self._layout.embed(rows, self._cube.activity(rows))
         means, stds = self._process.predict(Z)
+        means = means + self._trend(rows)[:, None]
         scores = logsumexp(log_expected_improvement(means, stds, self._best), axis=1)
         if self._success is not None:
             means, stds = self._success.predict(Z)
             scores = scores + _CAUTION * log_probability_below(-means, np.sqrt(stds**2 + 0.01), -0.5)[:, 0]
-        return scores  # type: ignore[no-any-return]
+        return scores + self._trust * self._cube.log_prior(rows)  # type: ignore[no-any-return]
 
     def believe(self, row: Floats, active: Bools | None = None) -> None:
         """Take the model's own expectation for the result of a configuration that is being tried."""
         active = self._cube.activity(row[None]) if active is None else active
         Z, _ = self._layout.embed(row[None], active)
-        expected, _ = self._process.predict(Z)
+        expected, _ = self._process.predict(Z)  # less the trend, as the targets are
         self._Z = np.concatenate([self._Z, Z])
         self._targets = np.concatenate([self._targets, expected])
         self._process = gp.condition(self._Z, self._owners, self._targets, self._theta)
@@ -168,6 +176,49 @@ class Model:
         Z, owners = self._layout.embed(X[ended], active[ended])
         theta = gp.fit(Z, owners, labels - labels.mean(), gp.prior_mode(self._cube.dimension), evaluations=15)
         return gp.condition(Z, owners, labels, theta)
+
+
+class Trend:
+    """What earlier studies make of a configuration: the mean that the process takes its data from.
+
+    Each source has a process of its own on the normal scores of its losses. It counts with the rank correlation
+    between what it predicts and what was found, shrunk to ½ as if five trials had said so: a source that does
+    not fit is dropped after a few trials. X: (n, d), with results. losses: (n,).
+    """
+
+    def __init__(self, history: History, cube: Cube, X: Floats, losses: Floats) -> None:
+        self._cube, self._sources = cube, []
+        self._layout = cube.layout(np.ones((0, cube.dimension), bool))
+        for known in history.settings.known if history.settings else ():
+            if len(known.losses) < _FEWEST_KNOWN:
+                continue
+            rows = cube.rows(known.params)
+            Z, owners = self._layout.embed(rows, cube.activity(rows))
+            targets = copula(np.asarray(known.losses))[:, None]
+            process = gp.condition(Z, owners, targets, _fitted(Z, owners, targets, cube.dimension))
+            fit = _rank_correlation(self._predict(process, X), losses)
+            weight = (len(losses) * fit + _SHRUNK * 0.5) / (len(losses) + _SHRUNK)
+            if weight > 0:
+                self._sources.append((weight, process))
+
+    def __call__(self, rows: Floats) -> Floats:
+        """The mean over the sources, weighted, at snapped rows, (n,); 0 without any."""
+        total = np.zeros(len(rows))
+        for weight, process in self._sources:
+            total += weight / len(self._sources) * self._predict(process, rows)
+        return total
+
+    def _predict(self, process: gp.Posterior, rows: Floats) -> Floats:
+        Z, _ = self._layout.embed(rows, self._cube.activity(rows))
+        return np.asarray(process.predict(Z)[0][:, 0])
+
+
+def _rank_correlation(predicted: Floats, found: Floats) -> float:
+    """Spearman's, in [-1, 1]; 0 where it isn't defined."""
+    a, b = rankdata(predicted), rankdata(found)
+    if len(a) < 2 or not a.std() or not b.std():
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 def _fitted(Z: Floats, owners: Any, targets: Floats, dimension: int) -> gp.Hyperparameters:

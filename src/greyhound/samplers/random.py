@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from greyhound.samplers.base import Traits, tried_keys
+from greyhound.samplers.priors import guided, has_priors
 
 if TYPE_CHECKING:
     import numpy as np
 
     from greyhound.history import History
 
+_TRIES = 100
 _ENUMERATED = 4096
 """Finite spaces up to this size are enumerated once random draws keep hitting what was tried."""
 
@@ -44,9 +46,9 @@ def draw_new(history: History, rng: np.random.Generator, seen: set[Any] | None) 
     """
     space = history.space
     if seen is None:
-        return space.sample(rng)
-    for _ in range(100):
-        params = space.sample(rng)
+        return _draw(history, rng)
+    for _ in range(_TRIES):
+        params = _draw(history, rng)
         if (key := space.key(params)) not in seen:
             seen.add(key)
             return params
@@ -58,3 +60,14 @@ def draw_new(history: History, rng: np.random.Generator, seen: set[Any] | None) 
     params = left[int(rng.integers(len(left)))]
     seen.add(space.key(params))
     return params
+
+
+def _draw(history: History, rng: np.random.Generator) -> dict[str, Any]:
+    """Uniform, or after the guesses of the user where there are any and as far as they still count."""
+    space = history.space
+    if has_priors(space):
+        for _ in range(_TRIES):
+            units = guided(history, rng.random(len(space)), len(history), rng.random())
+            if space.allows(params := space.decode(units.tolist())):
+                return params
+    return space.sample(rng)

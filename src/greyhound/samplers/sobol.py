@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from greyhound.samplers.base import Traits, tried_keys
+from greyhound.samplers.priors import guided
 from greyhound.samplers.random import draw_new
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ _MOST_DIMENSIONS = 21201
 _STREAMS = 16
 """How many scramblings are asked for an admissible new point before a random one is taken."""
 _BLOCK = 256
+_GOLDEN = 0.6180339887498949
+"""Multiples of the golden ratio, less their whole part, are spread evenly: they tell which points follow a guess."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Sobol:
             return None
         for stream in range(_STREAMS):
             units = unit_point(len(space), history.seed, at, stream)
-            params = space.decode(units.tolist())
+            params = space.decode(guided(history, units, at, at * _GOLDEN % 1.0).tolist())
             if not space.allows(params):
                 continue
             if seen is None:

@@ -23,6 +23,7 @@ from greyhound.numeric import parzen
 from greyhound.samplers.base import Traits
 from greyhound.samplers.cube import Cube, cube_of
 from greyhound.samplers.picking import Picker, at_least
+from greyhound.samplers.priors import trust
 from greyhound.samplers.results import Results, results, thinned
 from greyhound.samplers.sobol import Sobol
 
@@ -111,6 +112,7 @@ class TPE:
                 for numbers in (told.failed, told.feasible)
             )
             scores += log_success(failures, successes, len(told.failed), len(told.feasible))
+        scores += trust(history) * cube.log_prior(points)
         return np.asarray(points[np.argsort(-scores, kind="stable")])
 
 

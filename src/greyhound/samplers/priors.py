@@ -1,0 +1,92 @@
+"""Guesses of the user (`prior=` on a parameter): where samplers look first, and ever less with every trial.
+
+A guess g held with s (0 to 1) is a density on the unit interval: with weight s a normal one around g, cut off at the
+ends and of standard deviation (1 − s)/2, with weight 1 − s uniform; for choices without an order, weight s on g. No
+value is ruled out, so a wrong guess costs trials but not the optimum.
+
+Models multiply their acquisition with the density to the power β/n after n trials; β is a tenth of the budget's
+trials, at least 5, or 10 where trials are not limited. Samplers without a model draw β/(β + n) of their points from
+it. Source: Hvarfner et al. 2022, "πBO: Augmenting acquisition functions with user beliefs for Bayesian
+optimization", eq. 6.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from greyhound.kinds import Bool, Categorical
+from greyhound.parameters import Parameter
+
+if TYPE_CHECKING:
+    from greyhound.history import History
+    from greyhound.numeric.gp import Floats
+    from greyhound.space import Space
+
+_FADING = 10.0
+
+
+def fading(history: History) -> float:
+    """β: after so many trials a guess counts as much as evidence."""
+    trials = history.settings.budget.trials if history.settings else None
+    return _FADING if trials is None else max(5.0, trials / 10.0)
+
+
+def trust(history: History) -> float:
+    """The exponent β/n, above 0, at most β."""
+    return fading(history) / max(1, len(history))
+
+
+def log_density(parameter: Parameter, units: Floats) -> Floats:
+    """log of the density at places in [0, 1], (n,); 0 for a parameter without a prior."""
+    if parameter.prior is None or parameter.size == 1:
+        return np.zeros(len(units))
+    guess, sure = parameter.prior
+    middle = parameter.encode(guess)
+    if isinstance(parameter, Categorical | Bool):
+        count = len(parameter.choices)
+        same = np.floor(units * count).clip(0, count - 1) == np.floor(middle * count)
+        return np.asarray(np.log((1.0 - sure) + sure * count * same))
+    width = 0.5 * (1.0 - sure)
+    inside = ndtr((1.0 - middle) / width) - ndtr(-middle / width)
+    normal = np.exp(-0.5 * ((units - middle) / width) ** 2) / (width * np.sqrt(2.0 * np.pi) * inside)
+    return np.asarray(np.log((1.0 - sure) + sure * normal))
+
+
+def believed(parameter: Parameter, unit: float) -> float:
+    """A place in [0, 1] that follows the prior where `unit` is uniform; the unit itself where there is none."""
+    if parameter.prior is None:
+        return unit
+    guess, sure = parameter.prior
+    middle = parameter.encode(guess)
+    if unit >= sure:
+        return float((unit - sure) / (1.0 - sure))
+    if isinstance(parameter, Categorical | Bool):
+        return float(middle)
+    width = 0.5 * (1.0 - sure)
+    low, high = ndtr(-middle / width), ndtr((1.0 - middle) / width)
+    return float(np.clip(middle + width * ndtri(low + unit / sure * (high - low)), 0.0, 1.0))
+
+
+def guided(history: History, units: Floats, at: int, chance: float) -> Floats:
+    """A point of the unit cube, (d,): as it is, or after the priors with the probability that is left to them.
+
+    at: the number of the trial; the first one has the guesses themselves. chance: uniform, in [0, 1).
+    """
+    parameters = list(history.space.parameters.values())
+    if not has_priors(history.space):
+        return units
+    if at == 0:
+        pairs = zip(parameters, units.tolist(), strict=True)
+        return np.array([unit if p.prior is None else p.encode(p.prior[0]) for p, unit in pairs])
+    beta = fading(history)
+    if chance >= beta / (beta + at):
+        return units
+    return np.array([believed(parameter, unit) for parameter, unit in zip(parameters, units.tolist(), strict=True)])
+
+
+def has_priors(space: Space) -> bool:
+    """Whether the user guessed at any parameter."""
+    return any(parameter.prior is not None for parameter in space.parameters.values())
