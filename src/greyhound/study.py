@@ -282,6 +282,11 @@ class Study:
         return url is None or len(study_names(url)) == 1
 
     @property
+    def strategy(self) -> str:
+        """The sampler and, where it chooses by itself, what it chose and why, in one line."""
+        return samplers.explain(self.sampler, self.sampler_name, self.history)
+
+    @property
     def trials(self) -> Sequence[Trial]:
         """All trials by number."""
         return self.history.trials
@@ -408,7 +413,14 @@ class Study:
 
         winner = ranking.best(self.history) if len(self.history.objectives) == 1 else None
         checkpoint = self._with_checkpoint(winner).checkpoint if winner is not None else None
-        return write_report(self.history, Path(path), title=self.name, commands=commands, checkpoint=checkpoint)
+        return write_report(
+            self.history,
+            Path(path),
+            title=self.name,
+            commands=commands,
+            checkpoint=checkpoint,
+            strategy=self.strategy,
+        )
 
     # For those who drive a study for long
 

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+import greyhound as gh
 from greyhound import events as ev
 from greyhound.analysis.importance import (
     category_density,
@@ -236,3 +237,12 @@ def test_grades_take_the_better_direction():
     down, _ = relational_grades(units, -units, None)
     assert up == down == pytest.approx(1.0)
     assert chance < 0.75
+
+
+def test_a_search_that_has_gathered_at_its_optimum_still_tells_what_led_there():
+    study = gh.Study({"x": gh.Float(0, 1), "y": gh.Float(0, 1)}, minimize="loss", sampler="random", budget="40 trials")
+    for _ in range(30):  # where x is best, y was the same for most
+        study.enqueue({"x": 0.001, "y": 0.002})
+    while (trial := study.ask()) is not None:
+        study.tell(trial, loss=trial.params["x"] ** 2)
+    assert list(study.importance()) == ["x", "y"]

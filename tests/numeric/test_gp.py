@@ -127,3 +127,17 @@ def test_equal_points_with_different_values_are_borne():
 @pytest.mark.parametrize("values", [[1.0], [2.0, 2.0, 2.0], [1e300, 1e300], [0.0, 0.0]])
 def test_what_does_not_vary_is_standardised_to_zero(values):
     assert gp.standardise(values).tolist() == [0.0] * len(values)
+
+
+def test_what_is_foretold_of_a_datum_without_it_is_what_the_others_say():
+    Z, owners = embedded(RNG.random((12, 2)))
+    targets = np.sin(5 * Z[:, :1]) + 0.1 * RNG.standard_normal((12, 1))
+    process = gp.condition(Z, owners, targets, gp.Hyperparameters(np.log([0.4, 0.9]), np.log(0.01)))
+    means, stds = process.without(targets)
+    kernel = gp.matern52(process.Z, process.Z) + (process.noise + 1e-8) * np.eye(12)
+    for at in range(12):
+        rest = np.delete(np.arange(12), at)
+        gain = np.linalg.solve(kernel[np.ix_(rest, rest)], kernel[rest, at])
+        mean = process.means[0] + gain @ (targets[rest, 0] - process.means[0])
+        assert means[at, 0] == pytest.approx(mean)
+        assert stds[at, 0] ** 2 == pytest.approx(process.variances[0] * (kernel[at, at] - gain @ kernel[rest, at]))

@@ -47,3 +47,26 @@ def test_too_large_a_grid_is_refused_before_it_starts():
 def test_wrong_levels_are_told(levels):
     with pytest.raises(StudyError, match="grid: levels must be a whole number of at least 2"):
         Grid(levels=levels)
+
+
+def test_coarse_to_fine_goes_on_around_the_best():
+    space = Space(x=Float(0, 1), y=Float(0, 1), kind=Categorical(["a", "b"]))
+    study = Study(space, minimize="loss", sampler=Grid(levels=3, refine=True), budget="60 trials")
+    while (trial := study.ask()) is not None:
+        far = (trial.params["x"] - 0.62) ** 2 + (trial.params["y"] - 0.31) ** 2
+        study.tell(trial, loss=far + (trial.params["kind"] == "a"))
+    coarse, fine = study.trials[:18], study.trials[18:]
+    assert len({space.key(trial.params) for trial in coarse}) == 18 == len(list(space.grid(3)))
+    assert len(fine) == 42
+    assert all(trial.params["kind"] == "b" for trial in fine)
+    assert min(trial.metrics["loss"] for trial in coarse) > 0.01
+    assert study.best.metrics["loss"] < 1e-4
+
+
+def test_coarse_to_fine_ends_where_no_finer_neighbour_is_left():
+    space = Space(n=Int(0, 64))
+    study = Study(space, minimize="loss", sampler={"name": "grid", "levels": 5, "refine": True})
+    while (trial := study.ask()) is not None:
+        study.tell(trial, loss=abs(trial.params["n"] - 23))
+    assert study.best.params["n"] == 23
+    assert len(study.trials) < 25

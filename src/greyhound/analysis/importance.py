@@ -46,6 +46,9 @@ _FEWEST_TOP = 5
 """So many of the best are looked at, if that is up to half of all; a tenth of more than fifty."""
 _LEAST_WIDTH = 0.5 / 1.64
 """Of a kernel, in bins: nine tenths of it within its own."""
+_SAME = 0.02
+"""Trials nearer to each other count as one; and of more trials than this, as many over all ranks are looked at:"""
+_MOST_COMPARED = 2000
 _TREES = 64
 _SHUFFLES = 60
 _CHANCE = 0.9
@@ -103,8 +106,11 @@ def ped_anova(history: History, known: Ints, losses: Floats) -> dict[str, float]
     """By name, the Pearson divergence of the best trials' distribution from that of all, >= 0.
 
     known: (n,), numbers of the trials. losses: (n,), finite. Of trials that have the parameter, times the square of
-    its share among the best over its share among all.
+    its share among the best over its share among all. A search gathers around its optimum; so that "all" still
+    tells of the space, of trials that nearly coincide the best alone counts.
     """
+    apart = _apart(history.X[known], history.active[known], losses)
+    known, losses = known[apart], losses[apart]
     shares = {}
     for name, seen in _observed(history, known, losses):
         if not seen.top.any():
@@ -295,6 +301,22 @@ def _observed(history: History, known: Ints, losses: Floats) -> Iterator[tuple[s
         if there.sum() >= _FEWEST and np.ptp(units[there, at]) > 0:
             share = float(there.mean())
             yield name, _Observed(parameter, units[there, at], losses[there], share, top[there], int(top.sum()))
+
+
+def _apart(units: Floats, active: Bools, losses: Floats) -> Ints:
+    """Indices of the trials that are at least `_SAME` from every better one that is kept, ascending.
+
+    units, active: (n, d). The distance is the root of the mean square over the coordinates.
+    """
+    import numpy as np
+
+    rows = np.where(active, units, -1.0)
+    order = np.argsort(losses, kind="stable")
+    kept: list[int] = []
+    for at in order[np.linspace(0, len(order) - 1, min(len(order), _MOST_COMPARED)).round().astype(int)].tolist():
+        if not kept or ((rows[kept] - rows[at]) ** 2).mean(axis=1).min() >= _SAME**2:
+            kept.append(at)
+    return np.sort(np.array(kept, np.intp))
 
 
 def _objective(history: History, metric: str | None) -> Objective:

@@ -36,10 +36,12 @@ def write_report(
     title: str | None = None,
     commands: Sequence[str] = (),
     checkpoint: Path | None = None,
+    strategy: str | None = None,
 ) -> Path:
     """Write the report to `path`, and return that.
 
-    title: what the study is called. commands: how to go on with it. checkpoint: the winner's file.
+    title: what the study is called. commands: how to go on with it. checkpoint: the winner's file. strategy: the
+    sampler in a line.
     """
     import jinja2
     from plotly.offline import get_plotlyjs
@@ -55,18 +57,18 @@ def write_report(
         plotly=get_plotlyjs(),
         commands=commands,
         checkpoint=str(checkpoint) if checkpoint is not None else None,
-        **_content(history),
+        **_content(history, strategy),
     )
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def _content(history: History) -> dict[str, Any]:
+def _content(history: History, strategy: str | None) -> dict[str, Any]:
     usable = ranking.usable(history)
     single = len(history.objectives) == 1
     winner = ranking.best(history) if single else None
     return {
-        "facts": _facts(history),
+        "facts": _facts(history, strategy),
         "usable": len(usable),
         "winner": _shown(history, winner) if winner is not None else None,
         "gain": _gain(history, winner) if winner is not None else None,
@@ -102,7 +104,7 @@ def _importance(history: History) -> list[tuple[str, str]]:
     return [(name, f"{100 * share:.1f}") for name, share in shares.items()]
 
 
-def _facts(history: History) -> list[tuple[str, str]]:
+def _facts(history: History, strategy: str | None) -> list[tuple[str, str]]:
     settings = history.settings
     facts = [
         ("trials", f"{len(history)}: {summary.counts(history)}"),
@@ -119,7 +121,7 @@ def _facts(history: History) -> list[tuple[str, str]]:
     if settings is not None:
         facts += [
             ("budget", str(settings.budget)),
-            ("sampler", _name(settings.sampler)),
+            ("sampler", strategy or _name(settings.sampler)),
             ("scheduler", _name(settings.scheduler)),
             ("seed", str(settings.seed)),
         ]

@@ -6,12 +6,13 @@ import json
 import os
 import shlex
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from greyhound import cli
+from greyhound import cli, samplers
 from greyhound._version import __version__
 from greyhound.analysis import importance as hyperparameters
 from greyhound.analysis import ranking, recommend, summary, table
@@ -175,7 +176,7 @@ def status(
         else:
             if watch:
                 typer.echo("\033[2J\033[H", nl=False)  # clear the screen
-            for line in [*summary.lines(history), *_activity(history)]:
+            for line in [*summary.lines(history), f"sampler: {_strategy(history)}", *_activity(history)]:
                 typer.echo(line)
         if not watch:
             return
@@ -464,6 +465,16 @@ def _activity(history: History) -> list[str]:
     return lines
 
 
+def _strategy(history: History) -> str:
+    """The sampler in a line, with what it chose where it can be made again here."""
+    wanted = history.settings.sampler if history.settings is not None else "auto"
+    name = str(wanted.get("name") or wanted.get("class")) if isinstance(wanted, Mapping) else str(wanted)
+    try:
+        return samplers.explain(samplers.REGISTRY.make(wanted), name, history)
+    except StudyError:
+        return name
+
+
 def _status(history: History) -> dict[str, Any]:
     winner = ranking.best(history) if len(history.objectives) == 1 else None
     budget = history.settings.budget if history.settings is not None else Budget()
@@ -471,6 +482,7 @@ def _status(history: History) -> dict[str, Any]:
         "trials": len(history),
         "states": {state.value: history.count(state) for state in TrialState},
         "best": show.record(winner, None) if winner is not None else None,
+        "sampler": _strategy(history),
         "steps": history.total_steps,
         "steps_saved": ranking.steps_saved(history),
         "seconds": history.elapsed_seconds(time.time()),

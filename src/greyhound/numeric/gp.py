@@ -179,6 +179,16 @@ class Posterior:
         left = np.maximum(1.0 - np.einsum("ij,ij->j", half, half), 1e-10)
         return means, np.sqrt(left[:, None] * self.variances)
 
+    def without(self, targets: Floats) -> tuple[Floats, Floats]:
+        """What the process would have predicted of each datum, noise included, had it not seen that one.
+
+        targets: (n, m), those that it was conditioned on. Means and standard deviations, both (n, m). Source:
+        Rasmussen & Williams 2006, eq. 5.12.
+        """
+        half = solve_triangular(self.factor, np.eye(len(self.Z)), lower=True, check_finite=False, overwrite_b=True)
+        precision = np.einsum("ij,ij->j", half, half)[:, None]
+        return targets - self.alphas / precision, np.sqrt(self.variances / precision)
+
     def at_data(self) -> Floats:
         """Means of the noiseless targets at the data, (n, m)."""
         return self.means + matern52(self.Z, self.Z) @ self.alphas

@@ -5,7 +5,7 @@ entry point group `greyhound.samplers`.
 """
 
 from greyhound.registry import Registry
-from greyhound.samplers.base import Sampler, Traits
+from greyhound.samplers.base import Sampler, Traits, explain
 
 REGISTRY = Registry(
     "sampler",
@@ -25,4 +25,4 @@ REGISTRY = Registry(
     combined="greyhound.samplers.hybrid:Hybrid",
 )
 
-__all__ = ["REGISTRY", "Sampler", "Traits"]
+__all__ = ["REGISTRY", "Sampler", "Traits", "explain"]

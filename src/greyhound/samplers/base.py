@@ -52,6 +52,18 @@ class Judge(Protocol):
         """From configurations to scores, (n,), the higher the better; None where it knows too little yet."""
 
 
+class Explaining(Protocol):
+    """What a sampler that chooses may offer besides: what it does now."""
+
+    def explain(self, history: History) -> str:
+        """What it chose for this study and why, in one line."""
+
+
+def explain(sampler: Any, name: str, history: History) -> str:
+    """What a sampler does, in one line: its own words, or else its name."""
+    return f"{name}: {sampler.explain(history)}" if hasattr(sampler, "explain") else name
+
+
 def start_size(history: History, wanted: int | None = None) -> int:
     """How many trials come before a model: those wanted, else d + 1, at least 5, at most a fifth of the budget."""
     if wanted is not None:

@@ -1,10 +1,10 @@
 """Bayesian optimisation with a Gaussian process.
 
-One process models several transforms of the losses at once, which share a kernel: losses of trainings have long
-tails, and which transform fits depends on the task. The expected improvements of the transforms, each in its
-own standard deviations, are added up. Trials that run are believed to give what the model expects of them.
-Where trials failed, a second process learns where they do, and its probability of success weighs the
-improvement.
+A process models each of several transforms of the losses: losses of trainings have long tails, and which transform
+fits depends on the task. The expected improvements of the transforms, each in its own standard deviations, are
+added up, weighted by how well each foretells the order of the results, every one predicted from the others. Trials
+that run are believed to give what the model expects of them. Where trials failed, a second process learns where
+they do, and its probability of success weighs the improvement.
 
 Sources: Jones et al. 1998, "Efficient global optimization"; transforms: Cowen-Rivers et al. 2022, "HEBO", and
 the Gaussian copula of Salinas et al. 2020; feasibility: Gardner et al. 2014, "Bayesian optimization with
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from scipy.special import logsumexp, ndtri
+from scipy.special import log_ndtr, logsumexp, ndtri
 from scipy.stats import rankdata
 
 from greyhound.numeric import gp, threads
@@ -44,6 +44,8 @@ _MOST_POINTS = 300
 _MOST_FITTED = 120
 """Data that hyperparameters are fitted on, at most."""
 _MOST_CACHED = 64
+_SHARPNESS = 0.15
+"""How fast weights of transforms fall with their score, a datum."""
 _FEWEST_KNOWN = 5
 _SHRUNK = 5.0
 """The trials of an earlier study that can be modelled, at least; and so many trials' weight has the belief in it."""
@@ -126,7 +128,7 @@ class GP:
 
 
 class Model:
-    """What is believed of a study: a process over the transforms, one over success, and what to beat."""
+    """What is believed of a study: a process for each transform, one for success, and what to beat."""
 
     def __init__(self, history: History, cube: Cube, data: Results, transforms: Sequence[str]) -> None:
         self._cube = cube
@@ -134,15 +136,14 @@ class Model:
         X, active = history.X, history.active
         self._layout = cube.layout(active)
         losses = data.losses
-        targets = np.stack([TRANSFORMS[name](losses) for name in transforms], axis=1)
         kept = _kept(losses, _MOST_POINTS)
         Z, owners = self._layout.embed(X[data.known], active[data.known])
         self._trend = Trend(history, cube, X[data.known], losses)
-        targets = targets - self._trend(X[data.known])[:, None]
-        self._theta = _fitted(Z, owners, targets, cube.dimension)
-        self._owners, self._Z, self._targets = owners, Z[kept], targets[kept]
-        self._process = gp.condition(self._Z, owners, self._targets, self._theta)
-        self._best = (self._process.at_data() + self._trend(X[data.known[kept]])[:, None]).min(axis=0)
+        trend = self._trend(X[data.known])
+        self._views = [
+            View(Z, owners, TRANSFORMS[name](losses) - trend, trend, kept, cube.dimension) for name in transforms
+        ]
+        self._log_weights = _log_weights([view.order_score(losses[kept]) for view in self._views], len(kept))
         self._success = self._learn_success(X, active, data) if len(data.failed) else None
         order = np.argsort(losses, kind="stable")
         good = data.known[order][~np.isin(data.known[order], data.failed)] if len(data.feasible) else data.known[order]
@@ -153,9 +154,9 @@ class Model:
     def score(self, rows: Floats) -> Floats:
         """log of the acquisition at snapped rows."""
         Z, _ = self._layout.embed(rows, self._cube.activity(rows))
-        means, stds = self._process.predict(Z)
-        means = means + self._trend(rows)[:, None]
-        scores = logsumexp(log_expected_improvement(means, stds, self._best), axis=1)
+        trend = self._trend(rows)
+        gains = np.stack([view.log_gain(Z, trend) for view in self._views], axis=1)
+        scores = logsumexp(gains + self._log_weights, axis=1)
         if self._success is not None:
             means, stds = self._success.predict(Z)
             scores = scores + _CAUTION * log_probability_below(-means, np.sqrt(stds**2 + 0.01), -0.5)[:, 0]
@@ -165,10 +166,8 @@ class Model:
         """Take the model's own expectation for the result of a configuration that is being tried."""
         active = self._cube.activity(row[None]) if active is None else active
         Z, _ = self._layout.embed(row[None], active)
-        expected, _ = self._process.predict(Z)  # less the trend, as the targets are
-        self._Z = np.concatenate([self._Z, Z])
-        self._targets = np.concatenate([self._targets, expected])
-        self._process = gp.condition(self._Z, self._owners, self._targets, self._theta)
+        for view in self._views:
+            view.believe(Z)
 
     def _learn_success(self, X: Floats, active: Bools, data: Results) -> gp.Posterior:
         ended = np.concatenate([data.failed[-_MOST_POINTS // 2 :], data.feasible[-_MOST_POINTS // 2 :]])
@@ -176,6 +175,51 @@ class Model:
         Z, owners = self._layout.embed(X[ended], active[ended])
         theta = gp.fit(Z, owners, labels - labels.mean(), gp.prior_mode(self._cube.dimension), evaluations=15)
         return gp.condition(Z, owners, labels, theta)
+
+
+class View:
+    """A process over one transform of the losses.
+
+    Z, owners: of `Layout.embed`, of all results. targets: (n,), transformed losses less their trend. kept: which of the
+    results the process is conditioned on.
+    """
+
+    def __init__(
+        self, Z: Floats, owners: Any, targets: Floats, trend: Floats, kept: NDArray[np.intp], dimension: int
+    ) -> None:
+        self._owners = owners
+        self._theta = _fitted(Z, owners, targets[:, None], dimension)
+        self._Z, self._targets, self._trend = Z[kept], targets[kept, None], trend[kept]
+        self._condition()
+        self._best = float((self._process.at_data()[:, 0] + self._trend).min())
+
+    def log_gain(self, Z: Floats, trend: Floats) -> Floats:
+        """log of the expected improvement over the best result, in standard deviations of the targets, (q,)."""
+        means, stds = self._process.predict(Z)
+        return log_expected_improvement(means[:, 0] + trend, stds[:, 0], self._best)
+
+    def order_score(self, losses: Floats) -> float:
+        """Mean log probability of the true order of pairs of results, each predicted without itself; at most 0."""
+        means, stds = self._process.without(self._targets)
+        means, variances = means[:, 0] + self._trend, stds[:, 0] ** 2
+        lower = losses[:, None] < losses[None, :]
+        apart = (means[None, :] - means[:, None]) / np.sqrt(variances[:, None] + variances[None, :])
+        return float(log_ndtr(apart[lower]).mean()) if lower.any() else 0.0
+
+    def believe(self, Z: Floats) -> None:
+        """Take what is expected at one more row for its result."""
+        expected, _ = self._process.predict(Z)
+        self._Z = np.concatenate([self._Z, Z])
+        self._targets = np.concatenate([self._targets, expected])
+        self._condition()
+
+    def _condition(self) -> None:
+        self._process = gp.condition(self._Z, self._owners, self._targets, self._theta)
+
+
+def _log_weights(scores: Sequence[float], count: int) -> Floats:
+    """Weights of the transforms: the better a transform foretells which of two results is lower, the more it counts."""
+    return _SHARPNESS * count * (np.asarray(scores) - max(scores))
 
 
 class Trend:

@@ -3,18 +3,25 @@
 The points are visited in the order in which a Sobol sequence falls into their cells, not row by row:
 after any number of trials what was tried is spread over the whole space, so that a grid which is
 cut short has still looked everywhere.
+
+Coarse to fine (`refine=True`), once the grid is through: half a step, then a quarter and so on, to either side of the
+best trial, along one parameter and then along two, until every finer neighbour of the best is known.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from greyhound.errors import StudyError
+from greyhound.kinds import Bool, Categorical
 from greyhound.samplers.base import Traits
+from greyhound.samplers.results import results
 from greyhound.samplers.sobol import unit_point
 
 if TYPE_CHECKING:
@@ -26,16 +33,19 @@ if TYPE_CHECKING:
 _MOST_POINTS = 200_000
 _MOST_DRAWS = 20_000
 _ORDER_SEED = 0
+_MOST_HALVINGS = 10
 
 
 @dataclass(frozen=True)
 class Grid:
     """Every combination of at most `levels` values of each parameter, once.
 
-    levels: values of a continuous (or long) parameter, at least 2; shorter ones are tried in full.
+    levels: values of a continuous (or long) parameter, at least 2; shorter ones are tried in full. refine: go
+    on around the best trial with finer steps, down to 1/1024 of the grid's.
     """
 
     levels: int = 5
+    refine: bool = False
     traits: ClassVar[Traits] = Traits(finite=True)
 
     def __post_init__(self) -> None:
@@ -47,7 +57,34 @@ class Grid:
         space = history.space
         tried = {space.key(trial.params) for trial in history.trials}
         left = (dict(params) for params in _ordered(_Held(space), self.levels) if space.key(params) not in tried)
-        return list(islice(left, count))
+        found = list(islice(left, count))
+        if self.refine and len(found) < count:
+            found += islice(_finer(history, self.levels, tried), count - len(found))
+        return found
+
+
+def _finer(history: History, levels: int, tried: set[Any]) -> Iterator[dict[str, Any]]:
+    """Configurations nearer to the best trial than the grid's, the coarsest first, none of those tried."""
+    ranking = results(history).ranking
+    if not len(ranking):
+        return
+    space, best = history.space, history.trial(int(ranking[0])).params
+    movable = [name for name in best if not isinstance(space[name], Categorical | Bool)]
+    known = set(tried)
+    for halvings in range(1, _MOST_HALVINGS + 1):
+        step = 1.0 / (levels - 1) / 2**halvings
+        moves = [(name, side * step) for name in movable for side in (-1.0, 1.0)]
+        for several in itertools.chain(((move,) for move in moves), itertools.combinations(moves, 2)):
+            if len({name for name, _ in several}) < len(several):
+                continue
+            moved = dict(best)
+            for name, shift in several:
+                parameter = space[name]
+                moved[name] = parameter.decode(parameter.encode(best[name]) + shift)
+            active = set(space.active(moved))
+            if active == set(moved) and space.allows(moved) and (key := space.key(moved)) not in known:
+                known.add(key)
+                yield moved
 
 
 class _Held:
