@@ -25,6 +25,7 @@ from greyhound.analysis import ranking
 from greyhound.budget import Budget
 from greyhound.errors import StudyError
 from greyhound.evaluators import checkpoint
+from greyhound.evaluators.inheritance import inherit
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.retention import Retention, trial_folder
 from greyhound.history import History
@@ -462,8 +463,9 @@ class Study:
         action = self.scheduler.next(history)
         if isinstance(action, schedulers.Start):
             chosen = dict(action.params) if action.params is not None else self._next_params()
+            source = self.sampler_name if action.params is None else self.scheduler_name
             if chosen is not None:
-                return self._start(owner, chosen, self.sampler_name, parent=action.parent)
+                return self._start(owner, chosen, source, parent=action.parent, step=action.step)
             history.exhausted = True
             action = self.scheduler.next(history)
         return self._resume(owner, action.number) if isinstance(action, schedulers.Resume) else None
@@ -475,11 +477,13 @@ class Study:
         source: str,
         ticket: int | None = None,
         parent: int | None = None,
+        step: int = 0,
     ) -> ev.Started:
         number = len(self.history)
-        until = self.history.max_steps if source == "default" else self.scheduler.until(self.history, None)
         seed = derive_seed(self.history.seed, number)
-        return ev.Started(self._clock(), number, params, seed, source, owner, until, ticket, parent)
+        child = Trial(number, params, TrialState.RUNNING, seed, source, step, parent=parent) if step else None
+        until = self.history.max_steps if source == "default" else self.scheduler.until(self.history, child)
+        return ev.Started(self._clock(), number, params, seed, source, owner, until, ticket, parent, step)
 
     def _resume(self, owner: str, number: int) -> ev.Resumed:
         trial = self.history.trial(number)
@@ -522,6 +526,10 @@ class Study:
 
     def _hand_out(self, number: int) -> LiveTrial:
         record = self.history.trial(number)
+        folder = trial_folder(self.folder, number)
+        parent = None
+        if record.parent is not None:
+            parent = inherit(trial_folder(self.folder, record.parent), folder)
         job = Job(
             number=number,
             params=dict(record.params),
@@ -530,8 +538,8 @@ class Study:
             until=record.until,
             max_steps=self.history.max_steps,
             objectives=self._objective_names(),
-            directory=trial_folder(self.folder, number),
-            parent=trial_folder(self.folder, record.parent) if record.parent is not None else None,
+            directory=folder,
+            parent=parent,
             suggestions=record.proposed,
             define_by_run=self.history.define_by_run,
         )
@@ -720,6 +728,9 @@ def _make_scheduler(scheduler: Any, settings: Settings) -> schedulers.Scheduler:
     if (count := len(settings.objectives)) > made.traits.objectives:
         name = _named(settings.scheduler)
         raise StudyError(f"scheduler {name!r} judges one objective; the study has {count}; use scheduler='none'.")
+    if settings.max_steps is None and not made.traits.unbounded:
+        name = _named(settings.scheduler)
+        raise StudyError(f"scheduler {name!r} needs the length of a full training; give max_steps=.")
     return made
 
 

@@ -86,7 +86,8 @@ class Trial:
     for never. metrics: the last value of every metric. source: who proposed it ("default",
     "enqueued", or the sampler's name). seconds: time spent training. restarts: how often it was
     requeued after being lost or failed. requeued: it waits to be taken up again before any other.
-    parent: the trial whose checkpoint it started from. proposed: values for parameters that the training
+    parent: the trial whose checkpoint it started from; begin: the step at which it did, so that it trained
+    step - begin steps itself. proposed: values for parameters that the training
     names itself, which it takes where they fit. checkpoint: its file, where one is kept; set in
     what a study hands out, such as `study.best`.
     """
@@ -108,6 +109,7 @@ class Trial:
     restarts: int = 0
     requeued: bool = False
     parent: int | None = None
+    begin: int = 0
     owner: str = ""
     proposed: Params = field(default_factory=dict)
     checkpoint: Path | None = None

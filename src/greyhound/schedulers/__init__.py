@@ -11,6 +11,8 @@ REGISTRY = Registry(
     "scheduler",
     {
         "asha": "greyhound.schedulers.asha:Asha",
+        "hyperband": "greyhound.schedulers.hyperband:Hyperband",
+        "median": "greyhound.schedulers.median:Median",
         "none": "greyhound.schedulers.full:Full",
     },
 )

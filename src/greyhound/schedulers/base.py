@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Train a new configuration: the sampler's, or `params`; from the checkpoint of `parent` if given."""
+    """Train a new configuration: the sampler's, or `params`; from the checkpoint of `parent` if given.
+
+    step: with a parent, a step at which that one was judged: its checkpoint stands there, or behind it by now.
+    """
 
     params: Params | None = None
     parent: int | None = None
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
