@@ -460,15 +460,21 @@ class Study:
             if history.queue:
                 ticket, params = history.queue[0]
                 return self._start(owner, dict(params), "enqueued", ticket=ticket)
-        action = self.scheduler.next(history)
+        action = self._next_action()
         if isinstance(action, schedulers.Start):
             chosen = dict(action.params) if action.params is not None else self._next_params()
             source = self.sampler_name if action.params is None else self.scheduler_name
             if chosen is not None:
                 return self._start(owner, chosen, source, parent=action.parent, step=action.step)
             history.exhausted = True
-            action = self.scheduler.next(history)
+            action = self._next_action()
         return self._resume(owner, action.number) if isinstance(action, schedulers.Resume) else None
+
+    def _next_action(self) -> schedulers.Action:
+        """What the scheduler wants, once it has stopped for good what it wants to."""
+        while isinstance(action := self.scheduler.next(self.history), schedulers.Stop):
+            self._end(action.number, TrialState.STOPPED, {})
+        return action
 
     def _start(
         self,

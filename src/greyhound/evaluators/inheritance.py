@@ -93,7 +93,7 @@ def _options(group: Mapping[str, Any]) -> dict[str, Any]:
 
 def _schedules(each: Any) -> Iterator[Any]:
     """A learning-rate schedule as torch makes it, and those that it is made of."""
-    if hasattr(each, "base_lrs") and hasattr(each, "optimizer"):
+    if hasattr(each, "optimizer") and (hasattr(each, "base_lrs") or hasattr(each, "_last_lr")):
         yield each
     for part in getattr(each, "_schedulers", ()):
         yield from _schedules(part)

@@ -30,11 +30,18 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """End the paused trial `number` for good, and ask again."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Nothing to do before a running trial reports; with no trial running, the study is finished."""
 
 
-Action = Start | Resume | Wait
+Action = Start | Resume | Stop | Wait
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from greyhound.history import History
-from greyhound.schedulers.base import Resume, Scheduler, Start, Traits, Wait
+from greyhound.schedulers.base import Action, Resume, Scheduler, Start, Stop, Traits, Wait
 from greyhound.space import Float, Space
 from greyhound.storage import Memory
 from greyhound.study import Study
@@ -52,13 +52,13 @@ def resumes_only_what_is_paused(make: Make) -> None:
     """Actions fit the history: a resumed trial is paused, a new one is allowed, verdicts are verdicts."""
     run = simulate(make(), trials=20, workers=3)
     for history, action in run.actions:
-        if isinstance(action, Resume):
+        if isinstance(action, Resume | Stop):
             state = history.trial(action.number).state
-            expect(state is TrialState.PAUSED, f"only a paused trial is resumed, not one that is {state.value}")
+            expect(state is TrialState.PAUSED, f"only a paused trial is resumed or stopped, not one {state.value}")
         elif isinstance(action, Start):
             expect(history.can_start, "a new trial is started only where history.can_start")
         else:
-            expect(isinstance(action, Wait), f"an action is Start, Resume or Wait, not {action!r}")
+            expect(isinstance(action, Wait), f"an action is Start, Resume, Stop or Wait, not {action!r}")
 
 
 def never_idles_with_room(make: Make) -> None:
@@ -125,8 +125,8 @@ class Run:
 
     study: Study
     trained: list[tuple[int, int]] = field(default_factory=list)
-    actions: list[tuple[History, Start | Resume | Wait]] = field(default_factory=list)
-    decided: list[tuple[int, bool, Start | Resume | Wait]] = field(default_factory=list)
+    actions: list[tuple[History, Action]] = field(default_factory=list)
+    decided: list[tuple[int, bool, Action]] = field(default_factory=list)
 
 
 def simulate(
@@ -189,7 +189,7 @@ def _watch(scheduler: Scheduler, run: Run) -> None:
         judge = staticmethod(scheduler.judge)
         until = staticmethod(scheduler.until)
 
-        def next(self, history: History) -> Start | Resume | Wait:
+        def next(self, history: History) -> Action:
             action = scheduler.next(history)
             run.actions.append((_frozen(history, study), action))
             run.decided.append((history.length, history.exhausted, action))
