@@ -105,28 +105,30 @@ def value_at(history, number, step, advance, start):
     return start if trial.parent is None else value_at(history, trial.parent, step, advance, start)
 
 
-def launch(folder):
-    """The program in a process group of its own, once it trains."""
+def reported(folder):
     log = folder / "reports.txt"
-    before = log.stat().st_size if log.exists() else 0
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def train_and_kill(folder, steps):
+    """Run the program in a process group of its own until it trained so many steps more."""
+    wanted = reported(folder) + steps
     process = subprocess.Popen(
         [sys.executable, str(PROGRAM)], start_new_session=True, env={**os.environ, "POPULATION_FOLDER": str(folder)}
     )
-    deadline = time.monotonic() + 60
-    while (log.stat().st_size if log.exists() else 0) <= before + 200 and time.monotonic() < deadline:
+    deadline = time.monotonic() + 120
+    while reported(folder) < wanted and time.monotonic() < deadline:
         assert process.poll() is None, "the study goes on after a kill"
-        time.sleep(0.01)
-    return process
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def test_a_population_survives_kills_with_every_copy_exact(tmp_path):
-    for at in range(4):
-        process = launch(tmp_path)
-        time.sleep(0.15 * at)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        time.sleep(0.3)  # its workers notice
+    for steps in (90, 101, 113, 127):
+        train_and_kill(tmp_path, steps)
     study = Study.load(tmp_path / "study.db")
+    assert study.history.total_steps > 300
     children = [trial for trial in study.trials if trial.parent is not None and trial.reports]
     assert len(children) >= 3
     assert study.history.count(TrialState.FAILED) == 0
