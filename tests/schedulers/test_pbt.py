@@ -34,14 +34,17 @@ def test_all_pause_and_the_worst_share_is_stopped_when_its_turn_comes():
     assert RULE.next(history) == Stop(4), "the only one still at step 2"
 
 
-def test_a_fifth_of_four_is_nobody():
+def test_a_fifth_of_two_is_nobody():
     history = begun(max_steps=8)
-    for loss in (1.0, 2.0, 3.0, 4.0):
+    for loss in (2.0, 1.0):
         add(history, [9.0, loss], PAUSED)
-    add(history, [9.0])
-    for number in range(4):
-        assert RULE.next(history) == Resume(number)
-        go_on(history, number, [1.0, 1.0], PAUSED)
+    for _ in range(3):
+        add(history, [9.0])
+    assert RULE.next(history) == Resume(0)
+    go_on(history, 4, [3.0], PAUSED)
+    go_on(history, 0, [])
+    go_on(history, 1, [])
+    assert RULE.next(history) == Stop(4), "the worst of three"
 
 
 def test_with_two_objectives_the_worst_front_is_replaced():

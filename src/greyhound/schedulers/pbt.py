@@ -15,7 +15,6 @@ appendix A (truncation selection; perturb and resample).
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,7 +96,7 @@ class PBT:
     def _is_beaten(self, history: History, trial: Trial, populations: Mapping[int, int]) -> bool:
         """Whether the trial is among the worst where a better one can take its place."""
         order = self._order(history, trial, populations)
-        worst = order[len(order) - math.floor(self.share * len(order)) :]
+        worst = order[len(order) - round(self.share * len(order)) :]
         return history.can_start and trial.number in worst and bool(self._parents(history, trial, populations))
 
     def _replacement(self, history: History, populations: Mapping[int, int]) -> Start | None:
@@ -124,7 +123,7 @@ class PBT:
     def _parents(self, history: History, loser: Trial, populations: Mapping[int, int]) -> list[int]:
         """Members that train on, of the best that have come as far; the best of all that do, where none is."""
         order = self._order(history, loser, populations)
-        best = order[: max(1, math.floor(self.share * len(order)))]
+        best = order[: max(1, round(self.share * len(order)))]
         better = order[: order.index(loser.number)] if loser.number in order else order
         alive = [number for number in better if history.trial(number).state in _ALIVE]
         return [number for number in alive if number in best] or alive[:1]
