@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greyhound import events as ev
-from greyhound import samplers, schedulers
+from greyhound import replay, samplers, schedulers
 from greyhound.analysis import ranking
 from greyhound.budget import Budget
 from greyhound.errors import StudyError
@@ -30,10 +30,12 @@ from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.retention import Retention, trial_folder
 from greyhound.history import History
 from greyhound.jobs import Answer, Choice, Job, Message, Note, Progress
+from greyhound.replay import AUDIT
 from greyhound.session import Session
 from greyhound.settings import (
     Settings,
     goals,
+    read_audit,
     read_limits,
     read_max_steps,
     read_objectives,
@@ -46,6 +48,10 @@ from greyhound.trial import FAILED_STATES, Trial, TrialState, Verdict, derive_se
 if TYPE_CHECKING:
     import pandas as pd
 
+    from greyhound.analysis.audit import Audit
+
+_IN_FULL = ("default", AUDIT)
+"""Sources of trials that are trained to their end whatever the scheduler says."""
 _MOST_RESTARTS = 3
 """A trial whose worker was lost more often is left lost: it may be what kills them."""
 
@@ -58,10 +64,11 @@ class Study:
     all; neither means to minimise "value". subject_to: limits on metrics, such as "latency_ms <= 5".
     sampler, scheduler: a name, {"name": ..., option: ...} or an instance. max_steps: length of a full
     training, at least 1. budget: "2h", "100 trials"…, totals of the study (see Budget); "+2h" counts from
-    what it has spent so far. seed: 0 or more; a study keeps the one that it was created with. storage:
-    None (memory), a file name, a database URL, or a Journal. name: the study within its storage.
-    checkpoints: folder for checkpoints and logs, by default beside the study file. checkpoint_quota: the
-    most that checkpoints may take, in bytes. target: how to make the evaluator again, for
+    what it has spent so far. audit: the share of its steps, 0 to 0.5, for trials that are trained to their end
+    whatever the scheduler says, to check it (see the method `audit`). seed: 0 or more; a study keeps the one
+    that it was created with. storage: None (memory), a file name, a database URL, or a Journal. name: the
+    study within its storage. checkpoints: folder for checkpoints and logs, by default beside the study file.
+    checkpoint_quota: the most that checkpoints may take, in bytes. target: how to make the evaluator again, for
     `greyhound resume`. clock: gives Unix seconds.
 
     Opening an existing study continues it; a changed space is mapped, a changed goal is refused.
@@ -79,6 +86,7 @@ class Study:
         scheduler: Any = "auto",
         max_steps: int | None = None,
         budget: Any = None,
+        audit: float = 0.0,
         seed: int = 0,
         storage: str | Path | Journal | None = None,
         name: str | None = None,
@@ -97,6 +105,7 @@ class Study:
             scheduler=schedulers.REGISTRY.describe(scheduler),
             max_steps=read_max_steps(max_steps),
             budget=Budget() if (more := _more(budget)) else Budget.parse(budget),
+            audit=read_audit(audit),
             target=target or {},
         )
         made = samplers.REGISTRY.make(sampler), _make_scheduler(scheduler, wanted)
@@ -388,6 +397,18 @@ class Study:
 
         return [(self._with_checkpoint(trial), grade) for trial, grade in rank(self.history, weights)]
 
+    def audit(self) -> Audit:
+        """How often early stopping was wrong and what it cost, as far as audit trials show; printed, in a sentence.
+
+        Audit trials are a random part of all, trained to their end (see `audit` of the study). The journal is
+        replayed to find out which of them the scheduler would have stopped, and at which step; what they came
+        to says whether that would have been wrong.
+        """
+        from greyhound.analysis.audit import audit
+
+        stops = replay.stops(self.journal.read(0), self.scheduler)
+        return audit(self.history, stops)
+
     def dataframe(self) -> pd.DataFrame:
         """A pandas data frame with a row a trial: number, state, params.*, metrics.*, times, seed, error."""
         from greyhound.analysis.table import dataframe
@@ -403,7 +424,10 @@ class Study:
 
         winner = ranking.best(self.history) if len(self.history.objectives) == 1 else None
         checkpoint = self._with_checkpoint(winner).checkpoint if winner is not None else None
-        return write_report(self.history, Path(path), title=self.name, commands=commands, checkpoint=checkpoint)
+        audit = str(self.audit()) if self.settings.audit else None
+        return write_report(
+            self.history, Path(path), title=self.name, commands=commands, checkpoint=checkpoint, audit=audit
+        )
 
     # For those who drive a study for long
 
@@ -463,7 +487,9 @@ class Study:
         action = self._next_action()
         if isinstance(action, schedulers.Start):
             chosen = dict(action.params) if action.params is not None else self._next_params()
-            source = self.sampler_name if action.params is None else self.scheduler_name
+            source = self.scheduler_name
+            if action.params is None:
+                source = AUDIT if replay.audit_is_due(history, self.settings.audit) else self.sampler_name
             if chosen is not None:
                 return self._start(owner, chosen, source, parent=action.parent, step=action.step)
             history.exhausted = True
@@ -488,13 +514,13 @@ class Study:
         number = len(self.history)
         seed = derive_seed(self.history.seed, number)
         child = Trial(number, params, TrialState.RUNNING, seed, source, step, parent=parent) if step else None
-        until = self.history.max_steps if source == "default" else self.scheduler.until(self.history, child)
+        until = self.history.max_steps if source in _IN_FULL else self.scheduler.until(self.history, child)
         return ev.Started(self._clock(), number, params, seed, source, owner, until, ticket, parent, step)
 
     def _resume(self, owner: str, number: int) -> ev.Resumed:
         trial = self.history.trial(number)
         until = self.scheduler.until(self.history, trial)
-        if trial.source == "default":
+        if trial.source in _IN_FULL:
             until = self.history.max_steps
         elif trial.until is not None and trial.until > trial.step:
             until = trial.until  # it was interrupted on its way there
@@ -569,7 +595,7 @@ class Study:
             return Verdict.PAUSE
         if trial.until is None or trial.step < trial.until:
             return Verdict.CONTINUE
-        verdict = Verdict.CONTINUE if trial.source == "default" else self.scheduler.judge(self.history, trial)
+        verdict = Verdict.CONTINUE if trial.source in _IN_FULL else self.scheduler.judge(self.history, trial)
         if verdict is Verdict.CONTINUE:
             until = self.scheduler.until(self.history, trial)
             if until != trial.until:
@@ -647,6 +673,7 @@ class Study:
             sampler=wanted.sampler,
             scheduler=wanted.scheduler,
             budget=wanted.budget,
+            audit=wanted.audit,
             target=wanted.target or known.target,
         )
 

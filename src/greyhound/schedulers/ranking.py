@@ -46,29 +46,16 @@ def order(losses: Sequence[Sequence[float]]) -> list[int]:
     if not len(losses):
         return []
     points = _unit(np.asarray(losses, float))
-    left = np.arange(len(points))
+    no_worse = np.all([column[:, None] <= column for column in points.T], axis=0)
+    dominates = no_worse & ~no_worse.T
+    above = dominates.sum(axis=0)
     placed: list[int] = []
-    while len(left):
-        on_front = _undominated(points[left])
-        front = left[on_front]
+    while len(placed) < len(points):
+        front = np.flatnonzero(above == 0)
         placed += [int(front[at]) for at in _spread(points[front])]
-        left = left[~on_front]
+        above = above - dominates[front].sum(axis=0)
+        above[front] = -1
     return placed
-
-
-def _undominated(points: Floats) -> NDArray[np.bool_]:
-    """Which points no other dominates, (n,); of equal points all."""
-    import numpy as np
-
-    first = np.lexsort(points.T[::-1])  # nothing is dominated by what comes behind it
-    kept = np.zeros(len(points), bool)
-    front = np.empty((0, points.shape[1]))
-    for at in first:
-        worse = (front <= points[at]).all(axis=1) & (front < points[at]).any(axis=1)
-        if not worse.any():
-            kept[at] = True
-            front = np.vstack([front, points[at]])
-    return kept
 
 
 def _spread(points: Floats) -> list[int]:
