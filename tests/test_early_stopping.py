@@ -83,6 +83,53 @@ def test_population_based_training_goes_beyond_any_single_configuration():
     assert kept == {f"trial-{study.best.number:05d}"}, "of all checkpoints the winner's is left"
 
 
+def train_with_torch(trial):
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(trial.seed)
+    weight = torch.nn.Parameter(torch.tensor([2.0, -1.0]))
+    optimizer = torch.optim.SGD([weight], lr=trial.params["rate"], momentum=0.5)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 8, gamma=0.5)
+    for step in range(trial.checkpoint(model=Weight(weight), optimizer=optimizer, schedule=schedule), trial.max_steps):
+        rate = optimizer.param_groups[0]["lr"]
+        optimizer.zero_grad()
+        (weight**2 * torch.tensor([1.0, 0.1])).sum().backward()
+        optimizer.step()
+        schedule.step()
+        trial.report(step + 1, loss=float((weight.detach() ** 2).sum()), rate=rate)
+
+
+class Weight:
+    """A tensor with state."""
+
+    def __init__(self, weight):
+        self.weight = weight
+
+    def state_dict(self):
+        return {"weight": self.weight.detach().clone()}
+
+    def load_state_dict(self, state):
+        self.weight.data.copy_(state["weight"])
+
+
+def test_copies_of_a_torch_training_go_on_at_rates_of_their_own():
+    study = gh.tune(
+        train_with_torch, {"rate": gh.Float(1e-3, 0.5, log=True)}, minimize="loss", max_steps=20, budget=16, seed=1,
+        sampler="random", scheduler={"name": "pbt", "population": 6}, workers="serial", progress=False,
+    )  # fmt: skip
+    children = [trial for trial in study.trials if trial.parent is not None]
+    assert len(children) > 5
+    for trial in study.trials:
+        for report in trial.reports:
+            scheduled = trial.params["rate"] * 0.5 ** ((report.step - 1) // 8)
+            assert report.metrics["rate"] == pytest.approx(scheduled), "the schedule goes on at the trial's own rate"
+    assert study.history.count(TrialState.FAILED) == 0
+    for child in (each for each in children if each.reports):
+        told = {report.step: report.metrics["loss"] for report in study.trials[child.parent].reports}
+        assert child.reports[0].metrics["loss"] <= 1.5 * told.get(child.begin, 9.0), "from where its parent was"
+
+
 def assert_exact(history, trial, advance, start):
     """The values of a trial are those of an unbroken training, that of its parent up to where it took over."""
     if not trial.reports:
