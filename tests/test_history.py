@@ -53,6 +53,7 @@ anything = st.one_of(
         until=st.integers(1, 9),
         ticket=st.none() | st.integers(0, 1),
     ),
+    st.builds(started, numbers, st.just(ADAM), owners, parent=st.integers(0, 2), step=st.integers(1, 4)),
     st.builds(ev.Resumed, st.just(2.0), numbers, owners, st.integers(1, 9)),
     st.builds(ev.Continued, st.just(2.0), numbers, st.integers(1, 9)),
     st.builds(ev.Reported, st.floats(2.0, 5.0), numbers, st.integers(0, 9), metrics),
@@ -105,7 +106,7 @@ def test_every_interleaving_keeps_the_books_right(events):
     history = History.of([*BEGIN, *events])
     assert [trial.number for trial in history.trials] == list(range(len(history)))
     assert sum(history.count(state) for state in TrialState) == len(history)
-    assert history.total_steps == sum(trial.step for trial in history.trials)
+    assert history.total_steps == sum(trial.step - trial.begin for trial in history.trials)
     for trial in history.trials:
         steps = [report.step for report in trial.reports]
         assert steps == sorted(set(steps)), "no step is counted twice"
@@ -125,6 +126,20 @@ def test_first_claim_of_a_paused_trial_and_of_a_ticket_holds():
     )
     assert len(history) == 1
     assert not history.queue
+
+
+def test_who_starts_from_a_parent_counts_only_what_it_trained_itself():
+    reports = [ev.Reported(2.5, 0, step, {"accuracy": 0.1 * step}) for step in (1, 2, 3)]
+    history = History.of([*BEGIN, started(0), *reports, started(1, SGD, parent=0, step=3)])
+    child = history.trial(1)
+    assert (child.parent, child.begin, child.step, child.metrics, history.total_steps) == (0, 3, 3, {}, 3)
+    assert math.isnan(history.losses_at(3)[1]), "what its parent had is not its own"
+    history.apply(ev.Reported(3.0, 1, 3, {"accuracy": 0.9}))
+    history.apply(ev.Reported(3.0, 1, 4, {"accuracy": 0.5}))
+    assert history.total_steps == 4
+    assert [history.losses_at(step)[1] for step in (4,)] == [-0.5]
+    assert math.isnan(history.losses_at(2)[1])
+    assert math.isnan(History.of([*BEGIN, started(0), *reports, started(1, SGD, parent=0, step=3)]).losses_at(1)[1])
 
 
 def test_a_step_is_counted_the_first_time():

@@ -35,6 +35,13 @@ class EveryThird:
         return 3 if trial is None else trial.step + 3
 
 
+@dataclass(frozen=True)
+class OfOneObjective(EveryThird):
+    """Says that it judges one objective."""
+
+    traits = Traits(objectives=1)
+
+
 class Clock:
     """Time that passes when told to."""
 
@@ -385,7 +392,7 @@ def test_what_would_not_compare_is_refused(options, told, tmp_path):
         ({"maximize": ["score", "score"]}, "'score' is named twice"),
         ({"maximize": ""}, "maximize: write the name of a metric"),
         ({"subject_to": "latency < 5"}, "subject_to: cannot read 'latency < 5'"),
-        ({"minimize": "size", "scheduler": "asha"}, "judges one objective; the study has 2"),
+        ({"minimize": "size", "scheduler": OfOneObjective()}, "judges one objective; the study has 2"),
     ],
 )
 def test_wrong_settings_are_told_in_one_sentence(options, told):

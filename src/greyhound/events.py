@@ -74,6 +74,7 @@ class Started(Event):
     """A new trial. `ticket` is the position in the queue of the configuration that it takes, if any.
 
     Where the training names its parameters itself `params` are proposals, which Suggested confirms.
+    parent: the trial whose checkpoint it starts from; step: how many steps that one had trained, 0 without a parent.
     """
 
     kind: ClassVar[str] = "started"
@@ -85,6 +86,7 @@ class Started(Event):
     until: int | None = None
     ticket: int | None = None
     parent: int | None = None
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class Owner:
 
 @dataclass(slots=True)
 class _Row:
-    """A trial while it is folded. `last` is the highest step reported, -1 before the first."""
+    """A trial while it is folded. `last` is the highest step reported, -1 (or its parent's) before the first."""
 
     params: dict[str, Any]
     state: TrialState
@@ -58,6 +58,7 @@ class _Row:
     parent: int | None
     run_started: float
     proposed: Params
+    begin: int = 0
     last: int = -1
     reports: list[ev.Reported] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -83,7 +84,7 @@ class History:
         self._queue: list[Params] = []
         self._taken: set[int] = set()
         self._columns = _Columns()
-        self._rungs: dict[int, list[float]] = {}
+        self._rungs: dict[tuple[int, int], list[float]] = {}
         self.owners: dict[str, Owner] = {}
         self.settings: Settings | None = None
         self.declared: Mapping[str, Any] = {}
@@ -166,6 +167,7 @@ class History:
                 restarts=row.restarts,
                 requeued=row.requeued,
                 parent=row.parent,
+                begin=row.begin,
                 owner=row.owner,
                 proposed=row.proposed,
             )
@@ -272,14 +274,15 @@ class History:
         """Which trials failed, (n,)."""
         return self._columns.read(self, "failed")  # type: ignore[no-any-return]
 
-    def losses_at(self, step: int) -> Sequence[float]:
-        """The first objective, to minimise, when each trial first reported `step` steps or more, (n,).
+    def losses_at(self, step: int, objective: int = 0) -> Sequence[float]:
+        """An objective, by its place, to minimise, when each trial first reported `step` steps or more, (n,).
 
-        NaN for trials that have not come so far, infinity where the objective was NaN or missing.
+        NaN for trials that have not come so far or began behind it, infinity where the objective was NaN or missing.
         """
-        values = self._rungs.get(step)
+        values = self._rungs.get((step, objective))
         if values is None:
-            values = self._rungs[step] = [self._loss_at(row, step) for row in self._rows]
+            values = [self._loss_at(row, step, objective) for row in self._rows]
+            self._rungs[step, objective] = values
         return values
 
     # The fold
@@ -346,13 +349,15 @@ class History:
             owner=event.owner,
             started=event.time,
             parent=event.parent,
+            begin=event.step,
+            last=event.step or -1,
             run_started=event.time,
             proposed=event.params if self.define_by_run else {},
         )
         self._rows.append(row)
         self._by_state[TrialState.RUNNING][event.trial] = None
-        for step, values in self._rungs.items():
-            values.append(self._loss_at(row, step))
+        for (step, objective), values in self._rungs.items():
+            values.append(self._loss_at(row, step, objective))
         self._columns.dirty.add(event.trial)
 
     def _resumed(self, event: ev.Resumed) -> None:
@@ -391,9 +396,9 @@ class History:
         if (owner := self.owners.get(row.owner)) is not None:
             owner.last = event.time
         self.total_steps += event.step - max(row.last, 0)
-        for step, values in self._rungs.items():
+        for (step, objective), values in self._rungs.items():
             if row.last < step <= event.step:
-                values[event.trial] = self._loss(event.metrics)
+                values[event.trial] = self._loss(event.metrics, objective)
         row.last = event.step
         row.reports.append(event)
         row.metrics.update(event.metrics)
@@ -462,17 +467,17 @@ class History:
     def _last_heard(self, row: _Row) -> float:
         return row.reports[-1].time if row.reports else row.run_started
 
-    def _loss(self, metrics: Mapping[str, float]) -> float:
+    def _loss(self, metrics: Mapping[str, float], at: int) -> float:
         if not self.objectives:
             return float("inf")
-        objective = self.objectives[0]
+        objective = self.objectives[at]
         value = objective.loss(metrics.get(objective.metric, float("nan")))
         return value if value == value else float("inf")
 
-    def _loss_at(self, row: _Row, step: int) -> float:
-        if row.last < step:
+    def _loss_at(self, row: _Row, step: int, objective: int) -> float:
+        if not row.begin < step <= row.last:
             return float("nan")
-        return next(self._loss(report.metrics) for report in row.reports if report.step >= step)
+        return next(self._loss(report.metrics, objective) for report in row.reports if report.step >= step)
 
 
 _FOLDS: Mapping[type[ev.Event], Callable[[History, Any], None]] = {

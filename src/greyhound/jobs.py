@@ -26,8 +26,8 @@ class Job:
     step: steps reported so far (the checkpoint may be older). until: step at which to wait for a
     verdict, None for never. max_steps: the full length of a training, None where it has none.
     metric: the objective that an unnamed value stands for. directory: the trial's own folder (its
-    checkpoint and `log.txt`), None where nothing is kept. parent: the folder of the trial whose
-    checkpoint this one starts from. suggestions: values proposed for parameters that the training
+    checkpoint and `log.txt`), None where nothing is kept. parent: a folder with the checkpoint of another trial
+    that this one starts from. suggestions: values proposed for parameters that the training
     itself names (define-by-run). objectives: names of the metrics that the study needs.
     """
 

@@ -49,7 +49,8 @@ class Known:
 class Settings:
     """A study's declaration.
 
-    space: None while it is defined by run. sampler, scheduler: the registry's JSON form. target:
+    space: None while it is defined by run. sampler, scheduler: the registry's JSON form. audit: the share of
+    steps for trials that check early stopping. target:
     what is tuned, for a command that continues the study: {"function": "module:name"} or
     {"command": [...]} and the workers' options; empty where only its own program can.
     known: what earlier studies found.
@@ -63,6 +64,7 @@ class Settings:
     scheduler: Any = "auto"
     max_steps: int | None = None
     budget: Budget = field(default_factory=Budget)
+    audit: float = 0.0
     target: Mapping[str, Any] = field(default_factory=dict)
     known: tuple[Known, ...] = ()
 
@@ -77,6 +79,7 @@ class Settings:
             "scheduler": self.scheduler,
             "max_steps": self.max_steps,
             "budget": self.budget.to_json(),
+            "audit": self.audit,
             "target": dict(self.target),
             **({"known": [each.to_json() for each in self.known]} if self.known else {}),
         }
@@ -99,6 +102,7 @@ class Settings:
                 scheduler=data["scheduler"],
                 max_steps=data["max_steps"],
                 budget=Budget(**data["budget"]),
+                audit=data.get("audit", 0.0),
                 target=data["target"],
                 known=tuple(Known.from_json(each, space or Space()) for each in data.get("known", ())),
             )
@@ -158,6 +162,13 @@ def read_max_steps(steps: int | None) -> int | None:
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
         raise StudyError(f"max_steps must be a whole number of at least 1, or None; got {steps!r}.")
     return steps
+
+
+def read_audit(share: Any) -> float:
+    """The share of steps for audits, checked."""
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0.0 <= share <= 0.5:
+        raise StudyError(f"audit must be a share of the steps, 0 to 0.5, such as 0.1; got {share!r}.")
+    return float(share)
 
 
 def goals(objectives: Sequence[Objective]) -> str:

@@ -20,19 +20,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greyhound import events as ev
-from greyhound import samplers, schedulers
+from greyhound import replay, samplers, schedulers
 from greyhound.analysis import ranking
 from greyhound.budget import Budget
 from greyhound.errors import StudyError
 from greyhound.evaluators import checkpoint
+from greyhound.evaluators.inheritance import inherit
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.retention import Retention, trial_folder
 from greyhound.history import History
 from greyhound.jobs import Answer, Choice, Job, Message, Note, Progress
+from greyhound.replay import AUDIT
 from greyhound.session import Session
 from greyhound.settings import (
     Settings,
     goals,
+    read_audit,
     read_limits,
     read_max_steps,
     read_objectives,
@@ -45,6 +48,10 @@ from greyhound.trial import FAILED_STATES, Trial, TrialState, Verdict, derive_se
 if TYPE_CHECKING:
     import pandas as pd
 
+    from greyhound.analysis.audit import Audit
+
+_IN_FULL = ("default", AUDIT)
+"""Sources of trials that are trained to their end whatever the scheduler says."""
 _MOST_RESTARTS = 3
 """A trial whose worker was lost more often is left lost: it may be what kills them."""
 
@@ -57,11 +64,12 @@ class Study:
     all; neither means to minimise "value". subject_to: limits on metrics, such as "latency_ms <= 5".
     sampler, scheduler: a name, {"name": ..., option: ...} or an instance. max_steps: length of a full
     training, at least 1. budget: "2h", "100 trials"…, totals of the study (see Budget); "+2h" counts from
-    what it has spent so far. seed: 0 or more; a study keeps the one that it was created with. warm_start:
-    earlier studies (or their files) with the same first objective, to learn from; see `greyhound.warm`.
-    storage: None (memory), a file name, a database URL, or a Journal. name: the study within its storage.
-    checkpoints: folder for checkpoints and logs, by default beside the study file. checkpoint_quota: the
-    most that checkpoints may take, in bytes. target: how to make the evaluator again, for
+    what it has spent so far. audit: the share of its steps, 0 to 0.5, for trials that are trained to their end
+    whatever the scheduler says, to check it (see the method `audit`). seed: 0 or more; a study keeps the one
+    that it was created with. warm_start: earlier studies (or their files) with the same first objective, to learn
+    from; see `greyhound.warm`. storage: None (memory), a file name, a database URL, or a Journal. name: the
+    study within its storage. checkpoints: folder for checkpoints and logs, by default beside the study file.
+    checkpoint_quota: the most that checkpoints may take, in bytes. target: how to make the evaluator again, for
     `greyhound resume`. clock: gives Unix seconds.
 
     Opening an existing study continues it; a changed space is mapped, a changed goal is refused.
@@ -79,6 +87,7 @@ class Study:
         scheduler: Any = "auto",
         max_steps: int | None = None,
         budget: Any = None,
+        audit: float = 0.0,
         seed: int = 0,
         warm_start: Any = (),
         storage: str | Path | Journal | None = None,
@@ -98,6 +107,7 @@ class Study:
             scheduler=schedulers.REGISTRY.describe(scheduler),
             max_steps=read_max_steps(max_steps),
             budget=Budget() if (more := _more(budget)) else Budget.parse(budget),
+            audit=read_audit(audit),
             target=target or {},
         )
         if warm_start:
@@ -398,6 +408,18 @@ class Study:
 
         return [(self._with_checkpoint(trial), grade) for trial, grade in rank(self.history, weights)]
 
+    def audit(self) -> Audit:
+        """How often early stopping was wrong and what it cost, as far as audit trials show; printed, in a sentence.
+
+        Audit trials are a random part of all, trained to their end (see `audit` of the study). The journal is
+        replayed to find out which of them the scheduler would have stopped, and at which step; what they came
+        to says whether that would have been wrong.
+        """
+        from greyhound.analysis.audit import audit
+
+        stops = replay.stops(self.journal.read(0), self.scheduler)
+        return audit(self.history, stops)
+
     def dataframe(self) -> pd.DataFrame:
         """A pandas data frame with a row a trial: number, state, params.*, metrics.*, times, seed, error."""
         from greyhound.analysis.table import dataframe
@@ -413,6 +435,7 @@ class Study:
 
         winner = ranking.best(self.history) if len(self.history.objectives) == 1 else None
         checkpoint = self._with_checkpoint(winner).checkpoint if winner is not None else None
+        audit = str(self.audit()) if self.settings.audit else None
         return write_report(
             self.history,
             Path(path),
@@ -420,6 +443,7 @@ class Study:
             commands=commands,
             checkpoint=checkpoint,
             strategy=self.strategy,
+            audit=audit,
         )
 
     # For those who drive a study for long
@@ -477,14 +501,23 @@ class Study:
             if history.queue:
                 ticket, params = history.queue[0]
                 return self._start(owner, dict(params), "enqueued", ticket=ticket)
-        action = self.scheduler.next(history)
+        action = self._next_action()
         if isinstance(action, schedulers.Start):
             chosen = dict(action.params) if action.params is not None else self._next_params()
+            source = self.scheduler_name
+            if action.params is None:
+                source = AUDIT if replay.audit_is_due(history, self.settings.audit) else self.sampler_name
             if chosen is not None:
-                return self._start(owner, chosen, self.sampler_name, parent=action.parent)
+                return self._start(owner, chosen, source, parent=action.parent, step=action.step)
             history.exhausted = True
-            action = self.scheduler.next(history)
+            action = self._next_action()
         return self._resume(owner, action.number) if isinstance(action, schedulers.Resume) else None
+
+    def _next_action(self) -> schedulers.Action:
+        """What the scheduler wants, once it has stopped for good what it wants to."""
+        while isinstance(action := self.scheduler.next(self.history), schedulers.Stop):
+            self._end(action.number, TrialState.STOPPED, {})
+        return action
 
     def _start(
         self,
@@ -493,16 +526,18 @@ class Study:
         source: str,
         ticket: int | None = None,
         parent: int | None = None,
+        step: int = 0,
     ) -> ev.Started:
         number = len(self.history)
-        until = self.history.max_steps if source == "default" else self.scheduler.until(self.history, None)
         seed = derive_seed(self.history.seed, number)
-        return ev.Started(self._clock(), number, params, seed, source, owner, until, ticket, parent)
+        child = Trial(number, params, TrialState.RUNNING, seed, source, step, parent=parent) if step else None
+        until = self.history.max_steps if source in _IN_FULL else self.scheduler.until(self.history, child)
+        return ev.Started(self._clock(), number, params, seed, source, owner, until, ticket, parent, step)
 
     def _resume(self, owner: str, number: int) -> ev.Resumed:
         trial = self.history.trial(number)
         until = self.scheduler.until(self.history, trial)
-        if trial.source == "default":
+        if trial.source in _IN_FULL:
             until = self.history.max_steps
         elif trial.until is not None and trial.until > trial.step:
             until = trial.until  # it was interrupted on its way there
@@ -540,6 +575,10 @@ class Study:
 
     def _hand_out(self, number: int) -> LiveTrial:
         record = self.history.trial(number)
+        folder = trial_folder(self.folder, number)
+        parent = None
+        if record.parent is not None:
+            parent = inherit(trial_folder(self.folder, record.parent), folder)
         job = Job(
             number=number,
             params=dict(record.params),
@@ -548,8 +587,8 @@ class Study:
             until=record.until,
             max_steps=self.history.max_steps,
             objectives=self._objective_names(),
-            directory=trial_folder(self.folder, number),
-            parent=trial_folder(self.folder, record.parent) if record.parent is not None else None,
+            directory=folder,
+            parent=parent,
             suggestions=record.proposed,
             define_by_run=self.history.define_by_run,
         )
@@ -573,7 +612,7 @@ class Study:
             return Verdict.PAUSE
         if trial.until is None or trial.step < trial.until:
             return Verdict.CONTINUE
-        verdict = Verdict.CONTINUE if trial.source == "default" else self.scheduler.judge(self.history, trial)
+        verdict = Verdict.CONTINUE if trial.source in _IN_FULL else self.scheduler.judge(self.history, trial)
         if verdict is Verdict.CONTINUE:
             until = self.scheduler.until(self.history, trial)
             if until != trial.until:
@@ -652,6 +691,7 @@ class Study:
             sampler=wanted.sampler,
             scheduler=wanted.scheduler,
             budget=wanted.budget,
+            audit=wanted.audit,
             target=wanted.target or known.target,
             known=wanted.known or known.known,
         )
@@ -740,6 +780,9 @@ def _make_scheduler(scheduler: Any, settings: Settings) -> schedulers.Scheduler:
     if (count := len(settings.objectives)) > made.traits.objectives:
         name = _named(settings.scheduler)
         raise StudyError(f"scheduler {name!r} judges one objective; the study has {count}; use scheduler='none'.")
+    if settings.max_steps is None and not made.traits.unbounded:
+        name = _named(settings.scheduler)
+        raise StudyError(f"scheduler {name!r} needs the length of a full training; give max_steps=.")
     return made
 
 

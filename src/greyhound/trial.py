@@ -83,12 +83,13 @@ class Trial:
     """One configuration and all that is known of its training.
 
     step: steps trained and reported so far. until: step at which the scheduler judges next, None
-    for never. metrics: the last value of every metric. source: who proposed it ("default",
-    "enqueued", or the sampler's name). seconds: time spent training. restarts: how often it was
-    requeued after being lost or failed. requeued: it waits to be taken up again before any other.
-    parent: the trial whose checkpoint it started from. proposed: values for parameters that the training
-    names itself, which it takes where they fit. checkpoint: its file, where one is kept; set in
-    what a study hands out, such as `study.best`.
+    for never. metrics: the last value of every metric. source: who proposed it ("default", "enqueued", or the
+    sampler's name; "audit" is the sampler's too, trained in full to check early stopping). seconds: time spent
+    training. restarts: how often it was requeued after being lost or failed. requeued: it waits to be taken up
+    again before any other. parent: the trial whose checkpoint it started from; begin: the step at which it did,
+    so that it trained step - begin steps itself. proposed: values for parameters that the training names itself,
+    which it takes where they fit. checkpoint: its file, where one is kept; set in what a study hands out, such as
+    `study.best`.
     """
 
     number: int
@@ -108,6 +109,7 @@ class Trial:
     restarts: int = 0
     requeued: bool = False
     parent: int | None = None
+    begin: int = 0
     owner: str = ""
     proposed: Params = field(default_factory=dict)
     checkpoint: Path | None = None

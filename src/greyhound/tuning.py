@@ -45,6 +45,7 @@ def tune(
     subject_to: str | Sequence[str] = (),
     max_steps: int | None = None,
     budget: Any = None,
+    audit: float = 0.0,
     workers: int | str = "auto",
     gpus_per_trial: float = 1,
     cores_per_trial: int | None = None,
@@ -63,7 +64,7 @@ def tune(
     """Find good hyperparameters for a training function; the study that it made or continued.
 
     train: a function of one argument, the trial, or its import path ("package.module:function" or
-    "file.py:function"). space, maximize, minimize, subject_to, max_steps, budget, sampler, scheduler,
+    "file.py:function"). space, maximize, minimize, subject_to, max_steps, budget, audit, sampler, scheduler,
     seed, warm_start, storage, name, checkpoints, checkpoint_quota: see Study. workers: how many worker processes,
     "auto" for as many as GPUs (or, without, cores) allow, "serial" to train in this process.
     gpus_per_trial: GPUs of each, a fraction to share one. cores_per_trial: CPU cores of each.
@@ -91,6 +92,7 @@ def tune(
         scheduler=scheduler,
         max_steps=max_steps,
         budget=budget,
+        audit=audit,
         seed=seed,
         warm_start=warm_start,
         storage=storage,

@@ -37,11 +37,12 @@ def write_report(
     commands: Sequence[str] = (),
     checkpoint: Path | None = None,
     strategy: str | None = None,
+    audit: str | None = None,
 ) -> Path:
     """Write the report to `path`, and return that.
 
     title: what the study is called. commands: how to go on with it. checkpoint: the winner's file. strategy: the
-    sampler in a line.
+    sampler in a line. audit: what an audit of early stopping found.
     """
     import jinja2
     from plotly.offline import get_plotlyjs
@@ -57,18 +58,18 @@ def write_report(
         plotly=get_plotlyjs(),
         commands=commands,
         checkpoint=str(checkpoint) if checkpoint is not None else None,
-        **_content(history, strategy),
+        **_content(history, strategy, audit),
     )
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def _content(history: History, strategy: str | None) -> dict[str, Any]:
+def _content(history: History, strategy: str | None, audit: str | None) -> dict[str, Any]:
     usable = ranking.usable(history)
     single = len(history.objectives) == 1
     winner = ranking.best(history) if single else None
     return {
-        "facts": _facts(history, strategy),
+        "facts": [*_facts(history, strategy), *([("audit of early stopping", audit)] if audit else [])],
         "usable": len(usable),
         "winner": _shown(history, winner) if winner is not None else None,
         "gain": _gain(history, winner) if winner is not None else None,

@@ -7,6 +7,7 @@ import os
 import shlex
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,6 +84,9 @@ def run(
     trial_timeout: Annotated[str | None, typer.Option(help="Longest run of a trial, such as '30m'.")] = None,
     sampler: Annotated[str | None, typer.Option(help="Where to look: auto, gp, tpe, random, grid, gp+genetic…")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Early stopping: auto, none, asha…")] = None,
+    audit: Annotated[
+        float | None, typer.Option(help="Share of the steps for trials that check early stopping, such as 0.1.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the study.")] = None,
     warm_start: Annotated[list[str] | None, typer.Option(help="Earlier study to learn from; repeated.")] = None,
     storage: Annotated[str | None, typer.Option(help="Study file or database URL.")] = None,
@@ -103,7 +107,8 @@ def run(
         "maximize": maximize, "minimize": minimize, "subject_to": subject_to, "budget": budget,
         "max_steps": max_steps, "workers": _workers(workers), "gpus_per_trial": gpus_per_trial,
         "cores_per_trial": cores_per_trial, "trial_timeout": trial_timeout, "sampler": sampler,
-        "scheduler": scheduler, "seed": seed, "warm_start": warm_start, "storage": storage, "name": name,
+        "scheduler": scheduler, "audit": audit, "seed": seed, "warm_start": warm_start, "storage": storage,
+        "name": name,
         "command": shlex.split(command) if command else None, "tensorboard": tensorboard,
     }  # fmt: skip
     settings = read_study_file(Path(target)) if target.endswith((".yaml", ".yml")) else {}
@@ -329,6 +334,23 @@ def importance(
         typer.echo(f"{parameter:{wide}}  {share:6.1%}  {'█' * round(40 * share)}".rstrip())
     if not any(shares.values()):
         typer.echo("nothing is known yet: too few trials, or no hyperparameter moves the metric beyond chance.")
+
+
+@app.command("audit")
+def audit_stops(study: StudyArgument, name: NameOption = None, as_json: JsonOption = False) -> None:
+    """Tell how often early stopping was wrong, and what it cost, by trials that were trained to their end to check it.
+
+    Example: greyhound audit train.db
+    """
+    storage, name = _found(study, name)
+    with Study.load(storage, name) as opened:
+        found = opened.audit()
+    if as_json:
+        low, high = found.interval
+        shown = {"wrong": found.wrong, "interval": [low, high], "cost": found.cost}
+        typer.echo(json.dumps(asdict(found) | shown, indent=1))
+    else:
+        typer.echo(str(found))
 
 
 @app.command()

@@ -37,6 +37,8 @@ def record(trial: Trial, folder: Path | None, full: bool = False) -> dict[str, A
     return {
         **brief,
         "source": trial.source,
+        "parent": trial.parent,
+        "begin": trial.begin,
         "error": trial.error,
         "attrs": dict(trial.attrs),
         "reports": [{"step": report.step, **_finite(report.metrics)} for report in trial.reports],
@@ -92,6 +94,8 @@ def in_full(history: History, trial: Trial, folder: Path | None) -> str:
     lines = [f"trial {trial.number}: {trial.state.value}, {summary.score(history, trial) or 'no values'}"]
     lines += [f"  {name} = {value}" for name, value in trial.params.items()]
     lines.append(f"proposed by {trial.source}, seed {trial.seed}, trained for {duration(trial.seconds)}")
+    if trial.parent is not None:
+        lines.append(f"went on from the checkpoint of trial {trial.parent} at step {trial.begin}")
     if trial.restarts:
         lines.append(f"put back {trial.restarts} times")
     lines += [f"{name}: {value}" for name, value in trial.attrs.items()]

@@ -42,6 +42,10 @@ KEYS: Mapping[str, tuple[str, Check]] = {
     "minimize": ("a metric or a list of metrics", _texts),
     "subject_to": ("a limit such as 'latency_ms <= 5', or a list of them", _texts),
     "budget": ("an amount such as 2h or 100 trials", lambda value: isinstance(value, str) or _whole(value)),
+    "audit": (
+        "a share of the steps, such as 0.1",
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    ),
     "max_steps": ("a whole number", _whole),
     "workers": ("a whole number, auto or serial", lambda value: _whole(value) or value in ("auto", "serial")),
     "gpus_per_trial": ("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool)),

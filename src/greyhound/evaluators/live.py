@@ -17,6 +17,7 @@ from typing import Any
 
 from greyhound.errors import SpaceError, StudyError, TrialPaused, TrialStopped
 from greyhound.evaluators import checkpoint as checkpoints
+from greyhound.evaluators.inheritance import adopt
 from greyhound.evaluators.reporting import checked
 from greyhound.jobs import Answer, Channel, Choice, Job, Note, Progress
 from greyhound.space import Categorical, Float, Int, Parameter
@@ -86,8 +87,8 @@ class LiveTrial:
 
         objects: anything with state_dict and load_state_dict, by name. Random states of Python, numpy,
         torch and CUDA are kept and restored with them. A trial that starts from another's checkpoint takes
-        that one's states. Raises StudyError for a wrong object or a second call, CheckpointError for a file
-        that can't be used.
+        that one's states, but its optimisers keep the learning rate and other options that they were made with.
+        Raises StudyError for a wrong object or a second call, CheckpointError for a file that can't be used.
         """
         if self._objects is not None:
             raise StudyError("trial.checkpoint was called before; register all objects in one call.")
@@ -103,7 +104,7 @@ class LiveTrial:
         if loaded is not None:
             self._tell_again(loaded)
         elif self.job.parent is not None:
-            loaded = checkpoints.load(self.job.parent, objects)
+            loaded = adopt(self.job.parent, objects)
         self.step = loaded.step if loaded is not None else 0
         return self.step
 
@@ -193,6 +194,11 @@ class LiveTrial:
     # Reports
 
     def _report(self, step: Any, metrics: Mapping[str, Any]) -> None:
+        if self.job.parent is not None and not self._objects:
+            raise StudyError(
+                f"trial {self.number} starts from another trial's checkpoint, but the training keeps none: "
+                f"call trial.checkpoint(model=..., optimizer=...), or choose another scheduler."
+            )
         step, values = checked("trial.report", step, metrics)
         self.last_metrics.update(values)
         self._reports.append((step, values))
@@ -257,5 +263,7 @@ class LiveTrial:
             return
         begin = time.monotonic()
         checkpoints.save(self.job.directory, self.step, self._objects, self._reports)
+        if self.job.parent is not None:
+            checkpoints.remove(self.job.parent)
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - begin

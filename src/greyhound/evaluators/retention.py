@@ -1,7 +1,7 @@
 """Which checkpoints stay on disk.
 
 Kept are those of trials that may train on (running, paused, failed ones that can be retried), of the
-best trial, of the baseline, and of parents that a trial without a step of its own may still have to copy
+best trial, of the baseline, and of parents that a trial without a report of its own may still have to copy
 from. The rest are removed as trials end. Above a quota failed trials' go next, then those of the paused trials with
 the worst values: such a trial would start again from its first step.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greyhound.evaluators import checkpoint
+from greyhound.evaluators.inheritance import PARENT
 from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ class Retention:
         """Remove what trials that just ended, or are not among `winners` any more, leave behind."""
         held = self._scan() if self._held is None else self._held
         grown = (*ended, *history.numbers(TrialState.RUNNING))
-        held |= {number for number in grown if checkpoint.latest(self.path(number)) is not None}
+        held |= {number for number in grown if _holds(self.path(number))}
         self._held = held
-        unborn = (trial for trial in history.select(TrialState.RUNNING, TrialState.PAUSED) if trial.step == 0)
+        unborn = (trial for trial in history.select(TrialState.RUNNING, TrialState.PAUSED) if not trial.reports)
         keep = winners | {trial.parent for trial in unborn if trial.parent is not None}
         for number in [n for n in held - keep if n < len(history)]:
             if history.trial(number).state in _DISPOSABLE:
@@ -53,7 +54,7 @@ class Retention:
         return trial_folder(self._folder, number)
 
     def _shrink(self, history: History, keep: set[int], quota_bytes: int) -> None:
-        sizes = {number: checkpoint.size(self.path(number)) for number in self._held or ()}
+        sizes = {number: sum(map(checkpoint.size, _folders(self.path(number)))) for number in self._held or ()}
         total = sum(sizes.values())
         if total <= quota_bytes:
             return
@@ -68,14 +69,24 @@ class Retention:
             self._remove(number)
 
     def _remove(self, number: int) -> None:
-        checkpoint.remove(self.path(number))
+        for folder in _folders(self.path(number)):
+            checkpoint.remove(folder)
         if self._held is not None:
             self._held.discard(number)
 
     def _scan(self) -> set[int]:
         folders = self._folder.glob("trial-*") if self._folder.is_dir() else ()
-        numbers = (folder.name.removeprefix("trial-") for folder in folders if checkpoint.latest(folder))
+        numbers = (folder.name.removeprefix("trial-") for folder in folders if _holds(folder))
         return {int(number) for number in numbers if number.isdecimal()}
+
+
+def _folders(folder: Path) -> tuple[Path, Path]:
+    """Where a trial has checkpoints: its own, and the one that it starts from."""
+    return folder, folder / PARENT
+
+
+def _holds(folder: Path) -> bool:
+    return any(checkpoint.latest(each) is not None for each in _folders(folder))
 
 
 def trial_folder(folder: Path, number: int) -> Path:

@@ -5,13 +5,16 @@ entry point group `greyhound.schedulers`.
 """
 
 from greyhound.registry import Registry
-from greyhound.schedulers.base import Action, Resume, Scheduler, Start, Traits, Wait
+from greyhound.schedulers.base import Action, Resume, Scheduler, Start, Stop, Traits, Wait
 
 REGISTRY = Registry(
     "scheduler",
     {
         "asha": "greyhound.schedulers.asha:Asha",
+        "hyperband": "greyhound.schedulers.hyperband:Hyperband",
+        "median": "greyhound.schedulers.median:Median",
         "none": "greyhound.schedulers.full:Full",
+        "pbt": "greyhound.schedulers.pbt:PBT",
     },
 )
 
@@ -21,4 +24,4 @@ def choose(max_steps: int | None, objectives: int) -> str:
     return "asha" if max_steps is not None and max_steps >= 4 and objectives == 1 else "none"
 
 
-__all__ = ["REGISTRY", "Action", "Resume", "Scheduler", "Start", "Traits", "Wait", "choose"]
+__all__ = ["REGISTRY", "Action", "Resume", "Scheduler", "Start", "Stop", "Traits", "Wait", "choose"]

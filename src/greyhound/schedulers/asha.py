@@ -9,14 +9,15 @@ Source: Li et al. 2020, "A system for massively parallel hyperparameter tuning",
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from greyhound.errors import StudyError
 from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait
-from greyhound.trial import TrialState, Verdict
+from greyhound.schedulers.chance import another_chance, chance_to_win, check_risk
+from greyhound.schedulers.halving import last_resort, promotable, promotion
+from greyhound.trial import Verdict
 
 if TYPE_CHECKING:
     from greyhound.history import History
@@ -29,17 +30,22 @@ class Asha:
 
     eta: 2 or more; 1/eta of a rung's trials are promoted. min_steps: the first rung, 1 or more; None
     for max_steps / eta³, so that there are three rungs below the end, or 1 without max_steps.
+    risk: with one, between 0 and 1, a trial that is not promoted is stopped for good once the chance that it
+    would finish best is below the risk, and those that keep a larger chance go on before the study ends; None
+    to leave them paused.
     """
 
     eta: int = 3
     min_steps: int | None = None
-    traits: ClassVar[Traits] = Traits(objectives=1)
+    risk: float | None = None
+    traits: ClassVar[Traits] = Traits()
 
     def __post_init__(self) -> None:
         if not isinstance(self.eta, int) or self.eta < 2:
             raise StudyError(f"asha: eta must be a whole number of at least 2; got {self.eta!r}.")
         if self.min_steps is not None and (not isinstance(self.min_steps, int) or self.min_steps < 1):
             raise StudyError(f"asha: min_steps must be a whole number of at least 1; got {self.min_steps!r}.")
+        check_risk("asha", self.risk)
 
     def next(self, history: History) -> Action:
         """A promotion where one is due, highest rung first; else a new configuration.
@@ -47,24 +53,24 @@ class Asha:
         When no new ones are to be had, the best paused trial is brought to the end, so that a study
         has a winner that was trained in full.
         """
-        paused = set(history.numbers(TrialState.PAUSED))
-        rungs = list(self._reached_rungs(history)) if paused else []
-        for rung in reversed(rungs):
-            due = [number for number in self._promotable(history, rung) if number in paused]
-            due = [number for number in due if history.trial(number).step < self._after(history, rung)]
-            if due:
-                return Resume(due[0])
+        rungs = self._reached_rungs(history)
+        if (due := promotion(history, rungs, self.eta)) is not None:
+            return Resume(due)
         if history.can_start:
             return Start()
-        if not history.running and not history.completed:
-            for rung in reversed(rungs):
-                best = [number for number in self._ranked(history, rung) if number in paused]
-                if best:
-                    return Resume(best[0])
-        return Wait()
+        best = last_resort(history, rungs)
+        if best is None and self.risk is not None:
+            best = another_chance(history, self.risk)
+        return Resume(best) if best is not None else Wait()
 
     def judge(self, history: History, trial: Trial) -> Verdict:
         """Every trial pauses at its rung; `next` resumes it, at once if it is among the best."""
+        if (
+            self.risk is not None
+            and trial.number not in promotable(history, trial.step, self.eta)
+            and chance_to_win(history, trial.number) < self.risk
+        ):
+            return Verdict.STOP
         return Verdict.PAUSE
 
     def until(self, history: History, trial: Trial | None) -> int | None:
@@ -82,19 +88,6 @@ class Asha:
                 return
             rung *= self.eta
 
-    def _reached_rungs(self, history: History) -> Iterator[int]:
+    def _reached_rungs(self, history: History) -> list[int]:
         highest = int(history.steps.max()) if len(history) else 0
-        return (rung for rung in self._rungs(history, highest) if rung <= highest)
-
-    def _after(self, history: History, rung: int) -> int:
-        return min(rung * self.eta, history.max_steps or rung * self.eta)
-
-    def _ranked(self, history: History, rung: int) -> list[int]:
-        """Trials that reached the rung and did not fail, the best first; ties go to the older."""
-        losses = history.losses_at(rung)
-        reached = [number for number, loss in enumerate(losses) if not math.isnan(loss)]
-        return sorted(reached, key=losses.__getitem__)
-
-    def _promotable(self, history: History, rung: int) -> list[int]:
-        ranked = self._ranked(history, rung)
-        return ranked[: len(ranked) // self.eta]
+        return [rung for rung in self._rungs(history, highest) if rung <= highest]

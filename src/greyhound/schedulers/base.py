@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Train a new configuration: the sampler's, or `params`; from the checkpoint of `parent` if given."""
+    """Train a new configuration: the sampler's, or `params`; from the checkpoint of `parent` if given.
+
+    step: with a parent, a step at which that one was judged: its checkpoint stands there, or behind it by now.
+    """
 
     params: Params | None = None
     parent: int | None = None
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +30,18 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """End the paused trial `number` for good, and ask again."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Nothing to do before a running trial reports; with no trial running, the study is finished."""
 
 
-Action = Start | Resume | Wait
+Action = Start | Resume | Stop | Wait
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from greyhound.history import History
-from greyhound.schedulers.base import Resume, Scheduler, Start, Traits, Wait
+from greyhound.schedulers.base import Action, Resume, Scheduler, Start, Stop, Traits, Wait
 from greyhound.space import Float, Space
 from greyhound.storage import Memory
 from greyhound.study import Study
@@ -52,13 +52,13 @@ def resumes_only_what_is_paused(make: Make) -> None:
     """Actions fit the history: a resumed trial is paused, a new one is allowed, verdicts are verdicts."""
     run = simulate(make(), trials=20, workers=3)
     for history, action in run.actions:
-        if isinstance(action, Resume):
+        if isinstance(action, Resume | Stop):
             state = history.trial(action.number).state
-            expect(state is TrialState.PAUSED, f"only a paused trial is resumed, not one that is {state.value}")
+            expect(state is TrialState.PAUSED, f"only a paused trial is resumed or stopped, not one {state.value}")
         elif isinstance(action, Start):
             expect(history.can_start, "a new trial is started only where history.can_start")
         else:
-            expect(isinstance(action, Wait), f"an action is Start, Resume or Wait, not {action!r}")
+            expect(isinstance(action, Wait), f"an action is Start, Resume, Stop or Wait, not {action!r}")
 
 
 def never_idles_with_room(make: Make) -> None:
@@ -101,11 +101,20 @@ def bears_failures(make: Make) -> None:
     expect(run.study.finished, "a study in which a third of the trials fail comes to its end")
 
 
+def judges_several_objectives(make: Make) -> None:
+    """Where it takes several objectives, a study of two comes to its end with a trial trained in full."""
+    if make().traits.objectives < 2:
+        return
+    run = simulate(make(), trials=20, workers=3, objectives=2)
+    expect(run.study.finished, "a study with two objectives comes to its end")
+    expect(len(run.study.history.completed) >= 1, "with two objectives at least one trial is trained to the end")
+
+
 CHECKS: Mapping[str, Callable[[Make], None]] = {
     check.__name__: check
     for check in (
         ends_a_study, completes_a_winner, resumes_only_what_is_paused, never_idles_with_room, judges_ahead, is_pure,
-        bears_failures,
+        bears_failures, judges_several_objectives,
     )
 }  # fmt: skip
 
@@ -116,18 +125,28 @@ class Run:
 
     study: Study
     trained: list[tuple[int, int]] = field(default_factory=list)
-    actions: list[tuple[History, Start | Resume | Wait]] = field(default_factory=list)
-    decided: list[tuple[int, bool, Start | Resume | Wait]] = field(default_factory=list)
+    actions: list[tuple[History, Action]] = field(default_factory=list)
+    decided: list[tuple[int, bool, Action]] = field(default_factory=list)
 
 
 def simulate(
-    scheduler: Scheduler, *, trials: int, workers: int, failures: bool = False, max_steps: int = MAX_STEPS
+    scheduler: Scheduler,
+    *,
+    trials: int,
+    workers: int,
+    failures: bool = False,
+    max_steps: int = MAX_STEPS,
+    objectives: int = 1,
 ) -> Run:
-    """Drive a study by ask, report and tell in simulated time on saturating curves of uneven speed."""
+    """Drive a study by ask, report and tell in simulated time on saturating curves of uneven speed.
+
+    objectives: 1, or 2 for another that is small where the first is large.
+    """
     clock = [0.0]
     study = Study(
         Space(x=Float(0.0, 1.0)),
         maximize="accuracy",
+        minimize="cost" if objectives > 1 else (),
         max_steps=max_steps,
         budget=trials,
         sampler="random",
@@ -153,7 +172,8 @@ def simulate(
         x = study.history.trial(number).params["x"]
         value = float("nan") if failures and x > 0.9 and step > 5 else x * (1 - 0.8**step) + 0.02 * rng.random()
         run.trained.append((number, step))
-        if study.report(number, step, accuracy=value) is Verdict.CONTINUE:
+        metrics = {"accuracy": value, **({"cost": 0.1 + x} if objectives > 1 else {})}
+        if study.report(number, step, **metrics) is Verdict.CONTINUE:
             order += 1
             heapq.heappush(queue, (clock[0] + 0.5 + x, order, number, step + 1))
         else:
@@ -169,7 +189,7 @@ def _watch(scheduler: Scheduler, run: Run) -> None:
         judge = staticmethod(scheduler.judge)
         until = staticmethod(scheduler.until)
 
-        def next(self, history: History) -> Start | Resume | Wait:
+        def next(self, history: History) -> Action:
             action = scheduler.next(history)
             run.actions.append((_frozen(history, study), action))
             run.decided.append((history.length, history.exhausted, action))

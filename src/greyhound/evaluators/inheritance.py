@@ -1,0 +1,99 @@
+"""Starting a training from the checkpoint of another, with hyperparameters of its own.
+
+The other goes on meanwhile and replaces its checkpoint, so the one to start from is linked into the new trial's
+folder when that trial is handed out, and stays there until the new one has written its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from greyhound.evaluators import checkpoint
+
+PARENT = "parent"
+"""The folder, within a trial's, of the checkpoint that it starts from."""
+_TEMPORARY = ".copy.tmp"
+
+
+def inherit(source: Path, folder: Path) -> Path:
+    """Hold the checkpoint that the trial in folder `source` has now for the one in `folder`; the folder that holds it.
+
+    What is held already stays; nothing is held for a trial that has a checkpoint of its own.
+    """
+    place, path = folder / PARENT, checkpoint.latest(source)
+    if path is None or checkpoint.latest(place) is not None or checkpoint.latest(folder) is not None:
+        return place
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(path, place / path.name)
+    except FileExistsError:
+        pass  # another process was first
+    except OSError:  # a file system without hard links
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(path, place / _TEMPORARY)
+            os.replace(place / _TEMPORARY, place / path.name)
+    return place
+
+
+def adopt(folder: Path, objects: Mapping[str, checkpoint.Stateful]) -> checkpoint.Loaded | None:
+    """As checkpoint.load, but the options that optimisers were made with stay, with a new learning rate's schedule.
+
+    The learning rate that was loaded is scaled by how much the one given now differs from the one that the
+    other training was given, so that warm-up and decay go on where they were.
+    """
+    made = {name: [_options(group) for group in _groups(each)] for name, each in objects.items()}
+    loaded = checkpoint.load(folder, objects)
+    if loaded is None:
+        return None
+    ratios = {
+        id(each): [_keep(group, mine) for group, mine in zip(_groups(each), made[name], strict=False)]
+        for name, each in objects.items()
+    }
+    for each in objects.values():
+        for schedule in _schedules(each):
+            _scale(schedule, ratios.get(id(schedule.optimizer), []))
+    return loaded
+
+
+def _keep(group: dict[str, Any], mine: Mapping[str, Any]) -> float:
+    """Bring a parameter group back to the options it was made with; the ratio of its learning rate to the other's."""
+    ratio = 1.0
+    if "lr" in mine and "lr" in group:
+        theirs = float(group.get("initial_lr", group["lr"]))
+        ratio = float(mine.get("initial_lr", mine["lr"])) / theirs if theirs else 1.0
+    for name, value in mine.items():
+        if name == "lr" and name in group:
+            group[name] = group[name] * ratio
+        else:
+            group[name] = value
+    return ratio
+
+
+def _scale(schedule: Any, ratios: list[float]) -> None:
+    for name in ("base_lrs", "_last_lr"):
+        values = getattr(schedule, name, None)
+        if isinstance(values, list) and len(values) == len(ratios):
+            setattr(schedule, name, [value * ratio for value, ratio in zip(values, ratios, strict=True)])
+
+
+def _groups(each: Any) -> list[dict[str, Any]]:
+    """The parameter groups of an optimiser as torch makes them; nothing of any other object."""
+    groups = getattr(each, "param_groups", None)
+    return [group for group in groups if isinstance(group, dict)] if isinstance(groups, list) else []
+
+
+def _options(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}
+
+
+def _schedules(each: Any) -> Iterator[Any]:
+    """A learning-rate schedule as torch makes it, and those that it is made of."""
+    if hasattr(each, "optimizer") and (hasattr(each, "base_lrs") or hasattr(each, "_last_lr")):
+        yield each
+    for part in getattr(each, "_schedulers", ()):
+        yield from _schedules(part)

@@ -1,0 +1,149 @@
+"""A training that starts from another's checkpoint takes its states, and keeps hyperparameters of its own."""
+
+import os
+
+import pytest
+import torch
+
+from greyhound.errors import StudyError
+from greyhound.evaluators import checkpoint
+from greyhound.evaluators.inheritance import PARENT, adopt, inherit
+from greyhound.evaluators.live import LiveTrial
+from greyhound.jobs import Job
+
+
+class Counter:
+    """A state that tells who wrote it."""
+
+    def __init__(self, value=0):
+        self.value = value
+
+    def state_dict(self):
+        return {"value": self.value}
+
+    def load_state_dict(self, state):
+        self.value = state["value"]
+
+
+def held(folder):
+    """What the checkpoint in a folder says, None without one."""
+    counter = Counter()
+    return counter.value if checkpoint.load(folder, {"counter": counter}) is not None else None
+
+
+@pytest.fixture(params=["hard links", "copies"])
+def folders(request, tmp_path, monkeypatch):
+    if request.param == "copies":
+
+        def refused(*_):
+            raise PermissionError("this file system has no hard links")
+
+        monkeypatch.setattr(os, "link", refused)
+    checkpoint.save(tmp_path / "mother", 4, {"counter": Counter(4)})
+    return tmp_path / "mother", tmp_path / "child"
+
+
+def test_what_is_held_stays_though_the_parent_goes_on_or_is_gone(folders):
+    mother, child = folders
+    place = inherit(mother, child)
+    assert place == child / PARENT
+    checkpoint.save(mother, 5, {"counter": Counter(5)})
+    assert held(place) == 4
+    assert held(inherit(mother, child)) == 4, "after a kill it is what it was"
+    checkpoint.remove(mother)
+    assert held(place) == 4
+
+
+def test_a_trial_with_a_checkpoint_of_its_own_holds_no_other(folders):
+    mother, child = folders
+    checkpoint.save(child, 6, {"counter": Counter(6)})
+    assert held(inherit(mother, child)) is None
+
+
+def test_the_parents_checkpoint_is_let_go_once_the_trial_has_its_own(folders):
+    mother, child = folders
+    job = Job(1, {}, 0, step=4, max_steps=9, objectives=("score",), directory=child, parent=inherit(mother, child))
+    counter = Counter()
+    trial = LiveTrial(job, Silent())
+    assert trial.checkpoint(counter=counter) == 4
+    assert counter.value == 4
+    counter.value = 5
+    trial.report(5, score=1.0)
+    assert held(child) == 5
+    assert held(child / PARENT) is None
+    assert LiveTrial(job, Silent()).checkpoint(counter=counter) == 5
+
+
+def test_a_training_without_checkpoints_is_told_that_it_needs_them(folders):
+    mother, child = folders
+    job = Job(1, {}, 0, step=4, max_steps=9, objectives=("score",), directory=child, parent=inherit(mother, child))
+    with pytest.raises(StudyError, match=r"call trial\.checkpoint\(model="):
+        LiveTrial(job, Silent()).report(1, score=1.0)
+
+
+class Silent:
+    """A channel on which nobody answers."""
+
+    def send(self, message):
+        pass
+
+    def answer(self, wait):
+        return None
+
+
+def training(rate, momentum=0.9):
+    weight = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(weight.parameters(), lr=rate, momentum=momentum)
+    return {"weight": weight, "optimizer": optimizer}
+
+
+def step(objects, count=1):
+    for _ in range(count):
+        objects["weight"](torch.ones(2)).sum().backward()
+        objects["optimizer"].step()
+        if "schedule" in objects:
+            objects["schedule"].step()
+
+
+def test_weights_and_momenta_are_the_parents_and_rates_its_own(tmp_path):
+    mother = training(0.1)
+    step(mother, 3)
+    checkpoint.save(tmp_path, 3, mother)
+    child = training(0.12, momentum=0.5)
+    assert adopt(tmp_path, child).step == 3
+    assert torch.equal(child["weight"].weight, mother["weight"].weight)
+    assert child["optimizer"].state_dict()["state"].keys() == mother["optimizer"].state_dict()["state"].keys()
+    group = child["optimizer"].param_groups[0]
+    assert (group["lr"], group["momentum"]) == (pytest.approx(0.12), 0.5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 2, gamma=0.1),
+        lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10),
+        lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda at: (at + 1) / 10),
+        lambda optimizer: torch.optim.lr_scheduler.SequentialLR(
+            optimizer,
+            [
+                torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=2),
+                torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9),
+            ],
+            [2],
+        ),
+    ],
+    ids=["steps", "cosine", "warm-up", "sequence"],
+)
+def test_a_schedule_goes_on_where_the_parent_was_at_the_new_rate(make, tmp_path):
+    mother, alike, child = training(0.1), training(0.2), training(0.2)
+    for each in (mother, alike, child):
+        each["schedule"] = make(each["optimizer"])
+    step(mother, 4)
+    checkpoint.save(tmp_path, 4, mother)
+    adopt(tmp_path, child)
+    step(alike, 4)
+    for _ in range(4):  # as if it had been trained at that rate from the start
+        assert child["optimizer"].param_groups[0]["lr"] == pytest.approx(alike["optimizer"].param_groups[0]["lr"])
+        assert child["schedule"].get_last_lr() == pytest.approx(alike["schedule"].get_last_lr())
+        step(alike)
+        step(child)

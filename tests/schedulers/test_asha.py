@@ -1,0 +1,80 @@
+"""Rungs keep the best share; nobody is stopped for good who may still win."""
+
+import pytest
+from tests.schedulers.histories import add, begun, go_on
+
+from greyhound.budget import Budget
+from greyhound.errors import StudyError
+from greyhound.schedulers import Resume, Start, Wait
+from greyhound.schedulers.asha import Asha
+from greyhound.schedulers.halving import promotable
+from greyhound.trial import TrialState, Verdict
+
+ASHA = Asha(eta=3, min_steps=1)
+PAUSED, COMPLETED, STOPPED = TrialState.PAUSED, TrialState.COMPLETED, TrialState.STOPPED
+
+
+def test_a_rung_keeps_the_best_third():
+    history = begun()
+    for loss in (3.0, 1.0, 2.0, 5.0, 4.0, 6.0):
+        add(history, [loss], PAUSED)
+    assert promotable(history, 1, eta=3) == [1, 2]
+    assert ASHA.next(history) == Resume(1)
+
+
+def test_the_highest_rung_goes_first_and_a_new_one_starts_where_none_is_due():
+    history = begun()
+    assert ASHA.next(history) == Start()
+    for loss in (3.0, 1.0, 2.0):
+        add(history, [loss], PAUSED)
+    go_on(history, 1, [1.0, 1.0], PAUSED)
+    assert ASHA.next(history) == Start(), "one of three was promoted, and one at the second rung is no third"
+    for loss in (0.5, 0.6, 0.7):
+        add(history, [loss], PAUSED)
+    for number in (3, 4):
+        go_on(history, number, [0.5, 0.5], PAUSED)
+    for loss in (0.1, 0.2, 0.3):
+        add(history, [loss], PAUSED)
+    assert ASHA.next(history) == Resume(3), "of three at the second rung the best, before those of the first"
+
+
+def test_with_two_objectives_the_front_is_promoted():
+    history = begun(losses=("loss", "size"))
+    for row in ((0.9, 0.9), (0.1, 0.9), (0.9, 0.1), (0.8, 0.8), (0.95, 0.95), (0.99, 0.99)):
+        add(history, [row], PAUSED)
+    assert set(promotable(history, 1, eta=3)) == {1, 2}
+
+
+def finished(*finals):
+    """A study whose budget of trials is spent but one, with trials that gained 1.0, more or less, from step 1 on."""
+    history = begun(max_steps=2, budget=Budget(trials=len(finals) + 1))
+    for final in finals:
+        add(history, [final + 1.0 + 0.01 * (final % 0.3), final], COMPLETED)
+    return history
+
+
+def test_with_a_risk_who_cannot_win_any_more_is_stopped_and_others_are_paused():
+    history = finished(1.0, 1.1, 1.2, 1.3)
+    hopeless = add(history, [4.0])
+    asha = Asha(risk=0.05)
+    assert asha.judge(history, history.trial(hopeless)) is Verdict.STOP
+    assert Asha().judge(history, history.trial(hopeless)) is Verdict.PAUSE, "without a risk nobody is stopped"
+    history = finished(1.0, 1.1, 1.2, 1.3)
+    hopeful = add(history, [2.0])
+    assert asha.judge(history, history.trial(hopeful)) is Verdict.PAUSE
+
+
+def test_with_a_risk_who_may_still_win_goes_on_before_the_study_ends():
+    history = finished(1.0, 1.1, 1.2, 1.3)
+    hopeful = add(history, [2.0], PAUSED)
+    assert Asha(eta=9, risk=0.05).next(history) == Resume(hopeful)
+    assert Asha(eta=9).next(history) == Wait()
+    history = finished(1.0, 1.1, 1.2, 1.3)
+    add(history, [4.0], PAUSED)
+    assert Asha(eta=9, risk=0.05).next(history) == Wait()
+
+
+@pytest.mark.parametrize("risk", [0, 1, -0.1, "low", True])
+def test_a_risk_is_a_share(risk):
+    with pytest.raises(StudyError, match="asha: risk must lie between 0 and 1"):
+        Asha(risk=risk)
