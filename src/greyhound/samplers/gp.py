@@ -3,8 +3,7 @@
 One process models several transforms of the losses at once, which share a kernel: losses of trainings have long
 tails, and which transform fits depends on the task. The expected improvements of the transforms, each in its
 own standard deviations, are added up. Trials that run are believed to give what the model expects of them.
-Where trials failed, a second process learns where they do, and its probability of success weighs the
-improvement.
+Where trials fail or there are limits, the chance that all goes well weighs the improvement: see `feasibility`.
 
 Sources: Jones et al. 1998, "Efficient global optimization"; transforms: Cowen-Rivers et al. 2022, "HEBO", and
 the Gaussian copula of Salinas et al. 2020; feasibility: Gardner et al. 2014, "Bayesian optimization with
@@ -24,9 +23,10 @@ from scipy.special import logsumexp, ndtri
 from scipy.stats import rankdata
 
 from greyhound.numeric import gp, threads
-from greyhound.numeric.acquisition import log_expected_improvement, log_probability_below
+from greyhound.numeric.acquisition import log_expected_improvement
 from greyhound.samplers.base import Traits, start_size, tried_keys
 from greyhound.samplers.cube import Cube, cube_of
+from greyhound.samplers.feasibility import Feasibility
 from greyhound.samplers.random import draw_new
 from greyhound.samplers.results import Results, results
 from greyhound.samplers.search import maximise
@@ -43,8 +43,6 @@ _MOST_POINTS = 300
 _MOST_FITTED = 120
 """Data that hyperparameters are fitted on, at most."""
 _MOST_CACHED = 64
-_CAUTION = 3.0
-"""Power of the probability of success: a failure costs more than a trial, and the border is bisected else."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class GP:
     transforms: tuple[str, ...] = ("standard", "log", "copula")
     start: int | None = None
     candidates: int = 1000
-    traits: ClassVar[Traits] = Traits(objectives=1, model=True)
+    traits: ClassVar[Traits] = Traits(model=True)
 
     def suggest(self, history: History, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
         """`count` configurations, fewer where the finite space has no more."""
@@ -135,8 +133,9 @@ class Model:
         self._theta = _fitted(Z, owners, targets, cube.dimension)
         self._owners, self._Z, self._targets = owners, Z[kept], targets[kept]
         self._process = gp.condition(self._Z, owners, self._targets, self._theta)
-        self._best = self._process.at_data().min(axis=0)
-        self._success = self._learn_success(X, active, data) if len(data.failed) else None
+        within = np.isin(data.known[kept], data.feasible)
+        self._best = self._process.at_data()[within].min(axis=0) if within.any() else None
+        self._feasible = Feasibility(history, data, self._layout) if history.limits or len(data.failed) else None
         order = np.argsort(losses, kind="stable")
         good = data.known[order][~np.isin(data.known[order], data.failed)] if len(data.feasible) else data.known[order]
         self.anchors = X[good[:10]]
@@ -145,13 +144,15 @@ class Model:
 
     def score(self, rows: Floats) -> Floats:
         """log of the acquisition at snapped rows."""
-        Z, _ = self._layout.embed(rows, self._cube.activity(rows))
-        means, stds = self._process.predict(Z)
-        scores = logsumexp(log_expected_improvement(means, stds, self._best), axis=1)
-        if self._success is not None:
-            means, stds = self._success.predict(Z)
-            scores = scores + _CAUTION * log_probability_below(-means, np.sqrt(stds**2 + 0.01), -0.5)[:, 0]
-        return scores  # type: ignore[no-any-return]
+        active = self._cube.activity(rows)
+        scores = np.zeros(len(rows))
+        if self._best is not None:
+            Z, _ = self._layout.embed(rows, active)
+            means, stds = self._process.predict(Z)
+            scores = logsumexp(log_expected_improvement(means, stds, self._best), axis=1)
+        if self._feasible is not None:
+            scores = scores + self._feasible.log_chance(rows, active)
+        return scores
 
     def believe(self, row: Floats, active: Bools | None = None) -> None:
         """Take the model's own expectation for the result of a configuration that is being tried."""
@@ -161,13 +162,6 @@ class Model:
         self._Z = np.concatenate([self._Z, Z])
         self._targets = np.concatenate([self._targets, expected])
         self._process = gp.condition(self._Z, self._owners, self._targets, self._theta)
-
-    def _learn_success(self, X: Floats, active: Bools, data: Results) -> gp.Posterior:
-        ended = np.concatenate([data.failed[-_MOST_POINTS // 2 :], data.feasible[-_MOST_POINTS // 2 :]])
-        labels = np.isin(ended, data.feasible).astype(float)[:, None]
-        Z, owners = self._layout.embed(X[ended], active[ended])
-        theta = gp.fit(Z, owners, labels - labels.mean(), gp.prior_mode(self._cube.dimension), evaluations=15)
-        return gp.condition(Z, owners, labels, theta)
 
 
 def _fitted(Z: Floats, owners: Any, targets: Floats, dimension: int) -> gp.Hyperparameters:
