@@ -19,10 +19,10 @@ _MOST_OBJECTIVES = 5
 
 def nondominated(losses: Floats) -> Bools:
     """Which points no other dominates, (n,); of equal points all. losses: (n, m), finite."""
+    if losses.shape[1] == 1 or not len(losses):
+        return np.asarray((losses == losses.min(axis=0, initial=np.inf)).all(axis=1), bool)
     import moocore
 
-    if not len(losses):
-        return np.zeros(0, bool)
     return np.asarray(moocore.is_nondominated(losses, keep_weakly=True), bool)
 
 

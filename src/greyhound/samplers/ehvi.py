@@ -1,9 +1,10 @@
 """Bayesian optimisation of several objectives: the expected hypervolume improvement under Gaussian processes.
 
-Every objective has a process of its own, over several transforms of its losses at once, as in `gp`. In each transform
-the improvement is exact; those of the transforms are added up. Trials that run are believed to give what the model
-expects of them, and that counts as part of the front, so that the next ones look elsewhere. Limits and failures weigh
-the improvement by the chance that all goes well.
+Every objective has a process of its own, over a transform of its losses. What a front is worth depends on the scale of
+the objectives and on the reference point, and no choice of them suits all fronts, so each suggestion draws its own: one
+goes to the ends of the front, the next fills its middle. Trials that run are believed to give what the model expects of
+them, and that counts as part of the front, so that the next ones look elsewhere. Limits and failures weigh the
+improvement by the chance that all goes well.
 
 Sources: Emmerich et al. 2011, "Hypervolume-based expected improvement"; in logarithms: Ament et al. 2023, "Unexpected
 improvements to expected improvement for Bayesian optimization"; the computation is in `numeric.ehvi`.
@@ -17,7 +18,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from scipy.special import logsumexp
 
 from greyhound.errors import StudyError
 from greyhound.numeric import ehvi, gp, pareto, threads
@@ -42,8 +42,8 @@ _MOST_FITTED = 120
 _MOST_FRONT = {2: 200, 3: 80, 4: 25, 5: 12}
 """Points of the front that are cut into boxes, at most, by the number of objectives: of more there are more boxes."""
 _BEHIND = (-0.25, 0.0, 1.0)
-"""The reference point lies behind the front by a share of its extent, drawn anew for each suggestion: at times the ends
-are worth going to, at times they are given up for the middle, where a front of long thin ends is decided."""
+"""Where the reference point may lie: at 0 a tenth of the front's extent behind its worst corner, at 1 that much behind
+the worst of all trials, and where negative before the corner, which gives up long thin ends for the middle."""
 _MOST_PENDING = 32
 _ANCHORS = 12
 _MOST_TRIES = 256
@@ -53,12 +53,12 @@ _MOST_TRIES = 256
 class EHVI:
     """Expected hypervolume improvement; with one objective, expected improvement.
 
-    transforms: of the losses, among "standard", "log" and "copula". start: trials of a Sobol sequence before the model
-    speaks; by default d + 1 of them, at least 5, at most a fifth of the budget. candidates: random configurations that
-    each search of the acquisition begins with, at least 1.
+    transforms: of the losses, among "standard", "log" and "copula"; each suggestion draws one. start: trials of a Sobol
+    sequence before the model speaks; by default d + 1 of them, at least 5, at most a fifth of the budget. candidates:
+    random configurations that each search of the acquisition begins with, at least 1.
     """
 
-    transforms: tuple[str, ...] = ("standard", "log", "copula")
+    transforms: tuple[str, ...] = ("standard", "copula")
     start: int | None = None
     candidates: int = 1000
     traits: ClassVar[Traits] = Traits(model=True)
@@ -76,7 +76,8 @@ class EHVI:
             return Sobol().suggest(history, count, rng)
         picker = Picker(history)
         with threads.one():
-            model = Model(history, cube, told, self.transforms, float(rng.choice(_BEHIND)))
+            transform = self.transforms[int(rng.integers(len(self.transforms)))]
+            model = Model(history, cube, told, transform, float(rng.choice(_BEHIND)))
             for _ in range(count):
                 ranked = maximise(model.score, cube, model.anchors, rng, self.candidates)
                 if not picker.take(ranked, _MOST_TRIES, rng):
@@ -91,18 +92,18 @@ class EHVI:
         if len(told.known) < 2 or not cube.varying.any():
             return None
         with threads.one():
-            model = Model(history, cube, told, self.transforms, 0.0)
+            model = Model(history, cube, told, self.transforms[0], 0.0)
         return lambda configurations: model.score(cube.rows(configurations))
 
 
 class Model:
-    """What is believed of a study: a process for each objective, the front in each transform, and what is feasible.
+    """What is believed of a study: a process for each objective, what the front leaves, and what is feasible.
 
-    behind: how far the reference point lies behind the front, as a share of its extent; anchors: rows of the best
-    trials, around which it is worth looking.
+    transform: of the losses. behind: where the reference point lies, see `_BEHIND`. anchors: rows of the best trials,
+    around which it is worth looking.
     """
 
-    def __init__(self, history: History, cube: Cube, told: Results, transforms: Sequence[str], behind: float) -> None:
+    def __init__(self, history: History, cube: Cube, told: Results, transform: str, behind: float) -> None:
         self._behind = behind
         X, active = history.X, history.active
         self._cube, self._layout = cube, cube.layout(active)
@@ -110,8 +111,8 @@ class Model:
         values = told.values[np.searchsorted(told.known, chosen)]
         self._Z, self._owners = self._layout.embed(X[chosen], active[chosen])
         self._within = np.isin(chosen, told.feasible)
-        self._targets = [np.stack([TRANSFORMS[name](each) for name in transforms], axis=1) for each in values.T]
-        self._thetas = [_fitted(self._Z, self._owners, each, tuple(transforms), cube.dimension) for each in values.T]
+        self._targets = [TRANSFORMS[transform](each)[:, None] for each in values.T]
+        self._thetas = [_fitted(self._Z, self._owners, each, transform, cube.dimension) for each in values.T]
         self._feasible = Feasibility(history, told, self._layout) if history.limits or len(told.failed) else None
         best = told.ranking[: max(_ANCHORS, int((told.costs[told.feasible] < 0.001).sum()))]
         self.anchors = X[thinned(best, 3 * _ANCHORS)]
@@ -125,14 +126,8 @@ class Model:
         scores = np.zeros(len(rows))
         if self._within.any():
             Z, _ = self._layout.embed(rows, active)
-            means, stds = (np.stack(each) for each in zip(*(p.predict(Z) for p in self._processes), strict=True))
-            scores = logsumexp(
-                [
-                    ehvi.log_expected_improvement(means[:, :, at].T, stds[:, :, at].T, lower, upper)
-                    for at, (lower, upper) in enumerate(self._boxes)
-                ],
-                axis=0,
-            )
+            means, stds = (np.hstack(each) for each in zip(*(p.predict(Z) for p in self._processes), strict=True))
+            scores = ehvi.log_expected_improvement(means, stds, *self._boxes)
         if self._feasible is not None:
             scores = scores + self._feasible.log_chance(rows, active)
         return scores
@@ -152,8 +147,9 @@ class Model:
             gp.condition(self._Z, self._owners, targets, theta)
             for targets, theta in zip(self._targets, self._thetas, strict=True)
         ]
-        at_data = np.stack([process.at_data() for process in self._processes], axis=2)[self._within]
-        self._boxes = [_boxes(at_data[:, at], self._behind) for at in range(at_data.shape[1])] if len(at_data) else []
+        at_data = np.hstack([process.at_data() for process in self._processes])
+        if self._within.any():
+            self._boxes = _boxes(at_data[self._within], self._behind)
 
 
 def _boxes(points: Floats, behind: float) -> tuple[Floats, Floats]:
@@ -176,18 +172,16 @@ def _chosen(told: Results) -> Numbers:
     return np.sort(np.concatenate([best, rest[-(_MOST_POINTS - len(best)) :]]))
 
 
-def _fitted(Z: Floats, owners: Any, losses: Floats, transforms: tuple[str, ...], dimension: int) -> gp.Hyperparameters:
+def _fitted(Z: Floats, owners: Any, losses: Floats, transform: str, dimension: int) -> gp.Hyperparameters:
     """Hyperparameters for losses, (n,). A fit is dear: beyond 50 trials they are those of the trials a moment ago."""
     every = 1 if len(losses) <= 50 else 3 if len(losses) <= 120 else 8
     some = thinned(np.arange(len(losses) - len(losses) % every), _MOST_FITTED)
-    return _fit(Z[some].tobytes(), Z.shape[1], owners.tobytes(), losses[some].tobytes(), transforms, dimension)
+    return _fit(Z[some].tobytes(), Z.shape[1], owners.tobytes(), losses[some].tobytes(), transform, dimension)
 
 
 @functools.lru_cache(maxsize=64)
-def _fit(
-    Z: bytes, width: int, owners: bytes, losses: bytes, transforms: tuple[str, ...], dimension: int
-) -> gp.Hyperparameters:
+def _fit(Z: bytes, width: int, owners: bytes, losses: bytes, transform: str, dimension: int) -> gp.Hyperparameters:
     values = np.frombuffer(losses)
-    targets = np.stack([TRANSFORMS[name](values) for name in transforms], axis=1)
+    targets = TRANSFORMS[transform](values)[:, None]
     points = np.frombuffer(Z).reshape(len(values), width)
     return gp.fit(points, np.frombuffer(owners, np.intp), targets, gp.prior_mode(dimension))
