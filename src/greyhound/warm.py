@@ -48,10 +48,11 @@ def _known(source: Any, space: Space, objective: Objective) -> Known:
         raise StudyError(f"warm_start: {label} is there to {goals([theirs])}, this study to {goals([objective])}.")
     told = results(history)
     mapped: dict[Any, tuple[dict[str, Any], float]] = {}
-    for at in np.argsort(told.losses, kind="stable"):
+    losses = told.values[:, 0]
+    for at in np.argsort(losses, kind="stable"):
         params = _mapped(history.trial(int(told.known[at])).params, space)
         if params is not None:
-            mapped.setdefault(space.key(params), (params, float(told.losses[at])))
+            mapped.setdefault(space.key(params), (params, float(losses[at])))
     if not mapped:
         raise StudyError(
             f"warm_start: none of the {len(told.known)} trials with a result in {label} lies in this study's space; "

@@ -89,3 +89,18 @@ def test_summary_sets_the_winner_beside_the_default():
 
 def test_summary_of_nothing_says_so():
     assert summary.lines(history_of()) == ["0 trials: no trials", "no trial has a usable value yet"]
+
+
+def test_a_front_is_read_from_its_best_in_the_first_objective_with_the_metrics_that_have_limits():
+    told = [{"score": s, "cost": c, "size": 1.0} for s, c in [(0.5, 1.0), (0.9, 3.0), (0.7, 2.0), (0.6, 4.0)]]
+    history = history_of(
+        *((DONE, 1, metrics) for metrics in told),
+        objectives=(Objective("score", True), Objective("cost", False)),
+        limits=(Limit("size", 2.0),),
+    )
+    front = ranking.front(history)
+    assert [trial.number for trial in front] == [0, 1, 2]
+    assert [trial.number for trial in ranking.ordered(history, front)] == [1, 2, 0]
+    lines = summary.lines(history)
+    assert lines[1] == "3 trials on the Pareto front, by score:"
+    assert lines[2].startswith("  trial 1: score 0.9, cost 3, size 1 after 1 step")

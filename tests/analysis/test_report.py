@@ -87,6 +87,16 @@ def test_several_objectives_show_the_front(tmp_path):
     assert body.count("<figcaption>Pareto front") == 1
 
 
+def test_three_objectives_show_every_pair_and_what_breaks_a_limit(tmp_path):
+    study = Study({"x": gh.Float(0, 1)}, minimize=["error", "bytes", "seconds"], subject_to="bytes <= 7")
+    for error, size, seconds in [(0.9, 10.0, 1.0), (0.5, 5.0, 2.0), (0.4, 6.0, 3.0)]:
+        study.tell(study.ask(), error=error, bytes=size, seconds=seconds)
+    body = body_of(study, tmp_path)
+    for pair in ("error and bytes", "error and seconds", "bytes and seconds"):
+        assert f"<figcaption>Pareto front: {pair}" in body
+    assert "breaks a limit" in body
+
+
 def test_commands_and_checkpoint_are_told(tmp_path):
     history = study_of(gh.Space(x=gh.Float(0, 1))).history
     path = write_report(

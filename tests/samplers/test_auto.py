@@ -31,9 +31,11 @@ def test_else_a_model_learns():
     assert why.startswith("gp: a Gaussian process after 2 points of a Sobol sequence, for 2 parameters and infinitely")
 
 
-def test_several_objectives_get_points_that_fill_the_space():
+def test_several_objectives_get_a_model_each_and_many_evolution():
     study = gh.Study(gh.Space(a=gh.Float(0, 1)), maximize="accuracy", minimize="bytes")
-    assert chosen(study)[0] == "Sobol"
+    assert chosen(study)[0] == "EHVI"
+    study = gh.Study(gh.Space(a=gh.Float(0, 1)), minimize=["a", "b", "c", "d", "e"])
+    assert chosen(study)[0] == "NSGA2"
 
 
 def test_it_is_what_it_chose():

@@ -126,3 +126,28 @@ def add(history, losses, state, **metrics):
         history.apply(ev.Reported(2.1 + number, number, at + 1, {"loss": loss}))
     if state is not None:
         history.apply(ev.Ended(2.5 + number, number, state, metrics, "test"))
+
+
+def test_several_objectives_become_one_number_of_which_the_better_front_has_the_lower():
+    settings = Settings(
+        objectives=(Objective("a", False), Objective("b", True)), limits=(Limit("c", 1.0),), space=LINE, seed=0
+    )
+    history = History.of([ev.Declared(1.0, settings.to_json()), ev.Joined(1.0, "test", "host", 1, 1.0)])
+    told = [
+        (2.0, 5.0, 0.0),
+        (1.0, 1.0, 0.0),
+        (3.0, 4.0, 0.0),
+        (0.0, 9.0, 2.0),
+        (0.0, 9.0, 3.0),
+        (1.0, float("nan"), 0.0),
+    ]
+    for number, (a, b, c) in enumerate(told):
+        history.apply(ev.Started(2.0, number, {"x": 0.5}, 1, "test", "test"))
+        history.apply(ev.Ended(3.0, number, TrialState.COMPLETED, {"a": a, "b": b, "c": c}, "test"))
+    found = results(history)
+    assert found.values[:2].tolist() == [[2.0, -5.0], [1.0, -1.0]]
+    assert found.known.tolist() == [0, 1, 2, 3, 4]
+    assert sorted(found.ranking[:2].tolist()) == [0, 1]
+    assert found.ranking[2:].tolist() == [2, 3, 4, 5]
+    assert (np.diff(found.costs[found.ranking]) >= 0).all()
+    assert found.feasible.tolist() == [0, 1, 2]

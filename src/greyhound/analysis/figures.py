@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_CURVES = 200
 _MOST_LINES = 500
+_MOST_PAIRS = 6
 _WINNER, _DEFAULT, _OTHERS, _BEST = "#1a7f5a", "#b3541e", "rgba(120,130,145,0.35)", "#2f6fb0"
 
 
@@ -28,7 +30,9 @@ def figures(history: History) -> Iterator[tuple[str, Figure]]:
         if any(len(trial.reports) > 1 for trial in history.trials):
             yield "Learning curves", curves(history)
     elif len(ranking.usable(history)) >= 2:
-        yield "Pareto front", pareto(history)
+        names = [objective.metric for objective in history.objectives]
+        for first, second in itertools.islice(itertools.combinations(names, 2), _MOST_PAIRS):
+            yield f"Pareto front: {first} and {second}", pareto(history, first, second)
     if len(ranking.usable(history)) >= 2:
         for name, parameter in history.space.parameters.items():
             if parameter.size != 1:
@@ -139,26 +143,38 @@ def parallel(history: History) -> Figure:
     return go.Figure(go.Parcoords(dimensions=dimensions, line=line))
 
 
-def pareto(history: History) -> Figure:
-    """The first two objectives, the front marked."""
+def pareto(history: History, first: str, second: str) -> Figure:
+    """Two of the objectives: the front, the other trials, those that break a limit, and where the limits are."""
     import plotly.graph_objects as go
 
-    first, second = history.objectives[:2]
-    front = {trial.number for trial in ranking.front(history)}
+    front = ranking.ordered(history, ranking.front(history))
+    kept, numbers = _usable(history), {trial.number for trial in front}
+    within = {trial.number for trial in kept}
+    beyond = [trial for trial in history.trials if trial.number not in within and not trial.state.failed]
     figure = go.Figure()
-    for name, color, chosen in (
-        ("others", _OTHERS, [trial for trial in _usable(history) if trial.number not in front]),
-        ("front", _WINNER, [trial for trial in _usable(history) if trial.number in front]),
+    for name, color, symbol, chosen in (
+        ("breaks a limit", _DEFAULT, "x", beyond if history.limits else []),
+        ("others", _OTHERS, "circle", [trial for trial in kept if trial.number not in numbers]),
+        ("front", _WINNER, "circle", front),
     ):
-        figure.add_scatter(
-            x=[trial.metrics[first.metric] for trial in chosen],
-            y=[trial.metrics[second.metric] for trial in chosen],
-            mode="markers",
-            marker={"color": color, "size": 9},
-            text=[f"trial {trial.number}" for trial in chosen],
-            name=name,
-        )
-    figure.update_layout(xaxis_title=_escaped(first.metric), yaxis_title=_escaped(second.metric))
+        told = [trial for trial in chosen if first in trial.metrics and second in trial.metrics]
+        if told:
+            figure.add_scatter(
+                x=[_finite(trial.metrics[first]) for trial in told],
+                y=[_finite(trial.metrics[second]) for trial in told],
+                mode="lines+markers" if name == "front" and len(history.objectives) == 2 else "markers",
+                line={"dash": "dot", "width": 1},
+                marker={"color": color, "size": 9, "symbol": symbol},
+                text=[_escaped(f"trial {trial.number}: {summary.params(trial.params)}") for trial in told],
+                name=name,
+            )
+    for limit in history.limits:
+        line = {"line_dash": "dash", "line_color": _DEFAULT, "annotation_text": _escaped(str(limit))}
+        if limit.metric == first:
+            figure.add_vline(x=limit.bound, **line)
+        elif limit.metric == second:
+            figure.add_hline(y=limit.bound, **line)
+    figure.update_layout(xaxis_title=_escaped(first), yaxis_title=_escaped(second))
     return figure
 
 

@@ -40,17 +40,17 @@ def best(history: History) -> Trial | None:
 
 def front(history: History) -> Sequence[Trial]:
     """The trials that no other beats in every objective (the Pareto front), by number."""
-    import numpy as np
+    from greyhound.numeric import pareto
 
     numbers = usable(history)
     losses = history.losses[numbers]
-    kept = []
-    for at, mine in enumerate(losses):
-        no_worse = (losses <= mine).all(axis=1)
-        better = (losses < mine).any(axis=1)
-        if not np.any(no_worse & better):
-            kept.append(history.trial(int(numbers[at])))
-    return kept
+    return [history.trial(int(number)) for number in numbers[pareto.nondominated(losses)]]
+
+
+def ordered(history: History, trials: Sequence[Trial]) -> list[Trial]:
+    """Trials of a front from its best in the first objective to its worst, the order in which a front is read."""
+    first = history.objectives[0]
+    return sorted(trials, key=lambda trial: (first.loss(trial.metrics[first.metric]), trial.number))
 
 
 def baseline(history: History) -> Trial | None:

@@ -73,14 +73,16 @@ def _content(history: History, strategy: str | None, audit: str | None) -> dict[
         "usable": len(usable),
         "winner": _shown(history, winner) if winner is not None else None,
         "gain": _gain(history, winner) if winner is not None else None,
-        "front": [] if single else [_shown(history, trial) for trial in ranking.front(history)],
+        "front": []
+        if single
+        else [_shown(history, trial) for trial in ranking.ordered(history, ranking.front(history))],
         "figures": [
             {"id": f"figure-{at}", "title": title, "html": _html(figure, f"figure-{at}")}
             for at, (title, figure) in enumerate(figures(history))
         ],
         "importance": _importance(history) if single and len(usable) >= _FEWEST_TO_WEIGH else [],
         "top": [_shown(history, trial) for trial in _top(history)] if single else [],
-        "metrics": [objective.metric for objective in history.objectives],
+        "metrics": summary.metrics(history),
         "endings": [(state.value, count) for state in TrialState if (count := history.count(state))],
         "errors": _errors(history),
         "space": [
@@ -157,8 +159,7 @@ def _shown(history: History, trial: Trial) -> dict[str, Any]:
         "step": trial.step,
         "score": summary.score(history, trial),
         "values": [
-            summary.value(trial.metrics[objective.metric]) if objective.metric in trial.metrics else ""
-            for objective in history.objectives
+            summary.value(trial.metrics[name]) if name in trial.metrics else "" for name in summary.metrics(history)
         ],
         "params": [(name, summary.params({"": item})[1:]) for name, item in trial.params.items()],
         "line": summary.params(trial.params),

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from greyhound.history import History
 
 
+_NONE = "no trial has a usable value yet"
+
+
 def counts(history: History) -> str:
     """How many trials are in each state: "12 completed, 30 paused, 1 failed"."""
     parts = [f"{count} {state.value}" for state in TrialState if (count := history.count(state))]
@@ -28,13 +31,15 @@ def params(configuration: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={_short(item)}" for name, item in configuration.items())
 
 
+def metrics(history: History) -> list[str]:
+    """Names of the objectives, then of the other metrics that have a limit."""
+    named = [objective.metric for objective in history.objectives] + [limit.metric for limit in history.limits]
+    return list(dict.fromkeys(named))
+
+
 def score(history: History, trial: Trial) -> str:
-    """A trial's objectives: "accuracy 0.93 after 27 steps"."""
-    values = ", ".join(
-        f"{objective.metric} {value(trial.metrics[objective.metric])}"
-        for objective in history.objectives
-        if objective.metric in trial.metrics
-    )
+    """A trial's objectives, and what has a limit: "accuracy 0.93, latency_ms 4.1 after 27 steps"."""
+    values = ", ".join(f"{name} {value(trial.metrics[name])}" for name in metrics(history) if name in trial.metrics)
     if not trial.step:
         return values
     return f"{values} after {trial.step} step{'s' if trial.step > 1 else ''}"
@@ -46,14 +51,14 @@ def lines(history: History) -> list[str]:
     if len(history.objectives) == 1:
         winner = ranking.best(history)
         if winner is None:
-            told.append("no trial has a usable value yet")
+            told.append(_NONE)
         else:
             told.append(f"best: trial {winner.number}, {score(history, winner)}")
             told.extend(f"  {name} = {_short(item)}" for name, item in winner.params.items())
             told.extend(_against_default(history, winner))
     else:
-        front = ranking.front(history)
-        told.append(f"{len(front)} trials on the Pareto front:")
+        front = ranking.ordered(history, ranking.front(history))
+        told.append(f"{len(front)} trials on the Pareto front, by {history.objectives[0].metric}:" if front else _NONE)
         told.extend(f"  trial {trial.number}: {score(history, trial)}; {params(trial.params)}" for trial in front)
     if history.max_steps is not None and (saved := ranking.steps_saved(history)):
         total = history.total_steps

@@ -197,7 +197,7 @@ def best(study: StudyArgument, name: NameOption = None, as_json: JsonOption = Fa
     storage, name = _found(study, name)
     journal = open_journal(storage, name, create=False)
     history = History.of(journal.read(0))
-    winners = ranking.front(history)
+    winners = ranking.ordered(history, ranking.front(history))
     if not winners:
         typer.echo("error: no trial has a usable value yet.", err=True)
         raise typer.Exit(cli.NO_VALUE)

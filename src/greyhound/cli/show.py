@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from greyhound.analysis import summary
+from greyhound.analysis import ranking, summary
 from greyhound.budget import duration
 from greyhound.errors import StudyError
 from greyhound.evaluators import checkpoint
@@ -68,19 +68,29 @@ def select(history: History, state: str | None, sort: str | None) -> Sequence[Tr
 
 
 def print_table(history: History, trials: Sequence[Trial]) -> None:
-    """A row a trial, as wide as the terminal, or as long as it takes where there is none."""
+    """A row a trial, as wide as the terminal, or as long as it takes where there is none.
+
+    Of several objectives a star marks the Pareto front.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    metrics = [objective.metric for objective in history.objectives]
+    metrics = summary.metrics(history)
+    front = {trial.number for trial in ranking.front(history)} if len(history.objectives) > 1 else set()
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("trial", "state", "step", *metrics, "time"):
         grid.add_column(column, no_wrap=True)
     grid.add_column("configuration", overflow="fold")
     for trial in trials:
         values = [summary.value(trial.metrics[name]) if name in trial.metrics else "" for name in metrics]
-        row = [str(trial.number), trial.state.value, str(trial.step), *values, duration(trial.seconds)]
+        row = [
+            f"{trial.number}{' *' if trial.number in front else ''}",
+            trial.state.value,
+            str(trial.step),
+            *values,
+            duration(trial.seconds),
+        ]
         grid.add_row(*row, summary.params(trial.params))
     console = Console()
     if not console.is_terminal:

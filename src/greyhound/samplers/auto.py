@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from greyhound.samplers.base import Sampler, Traits, start_size
+from greyhound.samplers.ehvi import EHVI
 from greyhound.samplers.gp import GP
 from greyhound.samplers.grid import Grid
-from greyhound.samplers.sobol import Sobol
+from greyhound.samplers.nsga2 import NSGA2
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,11 +22,15 @@ if TYPE_CHECKING:
 
 _ALWAYS_TRIED = 16
 """A space of at most so many configurations is tried whole, whatever the budget."""
+_MOST_MODELLED = 4
+"""Of more objectives a model's hypervolume takes long to work out, and evolution serves."""
+_MOST_TRIALS = 1000
+"""With several objectives evolution goes on from here: a model learns little more and takes longer each time."""
 
 
 @dataclass(frozen=True)
 class Auto:
-    """Grid where the budget lets all be tried, Sobol for several objectives, a Gaussian process else."""
+    """Grid where the budget lets all be tried, a Gaussian process else, or one for each of several objectives."""
 
     traits: ClassVar[Traits] = Traits(model=True)
 
@@ -44,12 +49,19 @@ def choose(history: History) -> tuple[Sampler, str]:
     """The sampler for a study, and the reason in one line."""
     space = history.space
     if len(history.objectives) > 1:
-        return Sobol(), f"sobol: {len(history.objectives)} objectives, for which points that fill the space are safest"
+        return _for_several(history)
     budget = history.settings.budget.trials if history.settings else None
     if not history.define_by_run and space.size is not None and space.size <= max(_ALWAYS_TRIED, budget or 0):
         return Grid(levels=max(2, space.size)), f"grid: all {space.size} configurations can be tried"
     first = start_size(history)
     return GP(), f"gp: a Gaussian process after {first} points of a Sobol sequence, for {_described(history)}"
+
+
+def _for_several(history: History) -> tuple[Sampler, str]:
+    count = len(history.objectives)
+    if count > _MOST_MODELLED or len(history) >= _MOST_TRIALS:
+        return NSGA2(), f"nsga2: {count} objectives and {len(history)} trials, of which evolution is the cheapest"
+    return EHVI(), f"ehvi: {count} objectives, a Gaussian process for each, for {_described(history)}"
 
 
 def _described(history: History) -> str:

@@ -55,7 +55,7 @@ class Boosting:
     model: str = "forest"
     startup: int = 8
     trees: int = 50
-    traits: ClassVar[Traits] = Traits(objectives=1, model=True)
+    traits: ClassVar[Traits] = Traits(model=True)
 
     def __post_init__(self) -> None:
         if self.model not in _MOST_TRIALS:

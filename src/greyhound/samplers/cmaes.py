@@ -68,7 +68,7 @@ class CMAES:
     population: int | None = None
     sigma: float = 0.25
     generations: int = 50
-    traits: ClassVar[Traits] = Traits(objectives=1, model=True)
+    traits: ClassVar[Traits] = Traits(model=True)
 
     def __post_init__(self) -> None:
         if self.population is not None:

@@ -43,7 +43,7 @@ class Genetic:
     tournament: int = 2
     spread: float = 15.0
     spread_of_mutation: float = 20.0
-    traits: ClassVar[Traits] = Traits(objectives=1, model=True)
+    traits: ClassVar[Traits] = Traits(model=True)
 
     def __post_init__(self) -> None:
         at_least("genetic", "parents", self.parents, 2)
@@ -70,12 +70,16 @@ class Genetic:
         first, second = (int(rng.integers(len(elite), size=self.tournament).min()) for _ in range(2))
         if first == second:
             second = int(rng.integers(len(elite)))
-        crossed = crossover(elite[first], elite[second], cube.unordered, self.spread, rng)
-        rate = 1.0 / len(crossed)
-        changed = rng.random(len(crossed)) < rate
-        changed[rng.integers(len(crossed))] |= not changed.any()
-        mutated = mutation(crossed, cube, self.spread_of_mutation, rng)
-        return np.where(changed, mutated, crossed)
+        return mutated(
+            crossover(elite[first], elite[second], cube.unordered, self.spread, rng), cube, self.spread_of_mutation, rng
+        )
+
+
+def mutated(point: Floats, cube: Cube, spread: float, rng: np.random.Generator) -> Floats:
+    """A point with about one of its columns changed, at least one: see `mutation`; (d,), in [0, 1]."""
+    changed = rng.random(len(point)) < 1.0 / len(point)
+    changed[rng.integers(len(point))] |= not changed.any()
+    return np.where(changed, mutation(point, cube, spread, rng), point)
 
 
 def crossover(first: Floats, second: Floats, unordered: Bools, spread: float, rng: np.random.Generator) -> Floats:

@@ -3,8 +3,8 @@
 A process models each of several transforms of the losses: losses of trainings have long tails, and which transform
 fits depends on the task. The expected improvements of the transforms, each in its own standard deviations, are
 added up, weighted by how well each foretells the order of the results, every one predicted from the others. Trials
-that run are believed to give what the model expects of them. Where trials failed, a second process learns where
-they do, and its probability of success weighs the improvement.
+that run are believed to give what the model expects of them. Where trials fail or there are limits, the chance that
+all goes well weighs the improvement: see `feasibility`.
 
 Sources: Jones et al. 1998, "Efficient global optimization"; transforms: Cowen-Rivers et al. 2022, "HEBO", and
 the Gaussian copula of Salinas et al. 2020; feasibility: Gardner et al. 2014, "Bayesian optimization with
@@ -24,9 +24,10 @@ from scipy.special import log_ndtr, logsumexp, ndtri
 from scipy.stats import rankdata
 
 from greyhound.numeric import gp, threads
-from greyhound.numeric.acquisition import log_expected_improvement, log_probability_below
+from greyhound.numeric.acquisition import log_expected_improvement
 from greyhound.samplers.base import Traits, start_size, tried_keys
 from greyhound.samplers.cube import Cube, cube_of
+from greyhound.samplers.feasibility import Feasibility
 from greyhound.samplers.priors import trust
 from greyhound.samplers.random import draw_new
 from greyhound.samplers.results import Results, results
@@ -49,8 +50,6 @@ _SHARPNESS = 0.15
 _FEWEST_KNOWN = 5
 _SHRUNK = 5.0
 """The trials of an earlier study that can be modelled, at least; and so many trials' weight has the belief in it."""
-_CAUTION = 3.0
-"""Power of the probability of success: a failure costs more than a trial, and the border is bisected else."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class GP:
     transforms: tuple[str, ...] = ("standard", "log", "copula")
     start: int | None = None
     candidates: int = 1000
-    traits: ClassVar[Traits] = Traits(objectives=1, model=True)
+    traits: ClassVar[Traits] = Traits(model=True)
 
     def suggest(self, history: History, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
         """`count` configurations, fewer where the finite space has no more."""
@@ -140,11 +139,14 @@ class Model:
         Z, owners = self._layout.embed(X[data.known], active[data.known])
         self._trend = Trend(history, cube, X[data.known], losses)
         trend = self._trend(X[data.known])
+        within = np.isin(data.known[kept], data.feasible)
         self._views = [
-            View(Z, owners, TRANSFORMS[name](losses) - trend, trend, kept, cube.dimension) for name in transforms
+            View(Z, owners, TRANSFORMS[name](losses) - trend, trend, kept, within, cube.dimension)
+            for name in transforms
         ]
         self._log_weights = _log_weights([view.order_score(losses[kept]) for view in self._views], len(kept))
-        self._success = self._learn_success(X, active, data) if len(data.failed) else None
+        self._any_within = bool(within.any())
+        self._feasible = Feasibility(history, data, self._layout) if history.limits or len(data.failed) else None
         order = np.argsort(losses, kind="stable")
         good = data.known[order][~np.isin(data.known[order], data.failed)] if len(data.feasible) else data.known[order]
         self.anchors = X[good[:10]]
@@ -153,14 +155,16 @@ class Model:
 
     def score(self, rows: Floats) -> Floats:
         """log of the acquisition at snapped rows."""
-        Z, _ = self._layout.embed(rows, self._cube.activity(rows))
-        trend = self._trend(rows)
-        gains = np.stack([view.log_gain(Z, trend) for view in self._views], axis=1)
-        scores = logsumexp(gains + self._log_weights, axis=1)
-        if self._success is not None:
-            means, stds = self._success.predict(Z)
-            scores = scores + _CAUTION * log_probability_below(-means, np.sqrt(stds**2 + 0.01), -0.5)[:, 0]
-        return scores + self._trust * self._cube.log_prior(rows)  # type: ignore[no-any-return]
+        active = self._cube.activity(rows)
+        scores = self._trust * self._cube.log_prior(rows)
+        if self._any_within:
+            Z, _ = self._layout.embed(rows, active)
+            trend = self._trend(rows)
+            gains = np.stack([view.log_gain(Z, trend) for view in self._views], axis=1)
+            scores = scores + logsumexp(gains + self._log_weights, axis=1)
+        if self._feasible is not None:
+            scores = scores + self._feasible.log_chance(rows, active)
+        return scores
 
     def believe(self, row: Floats, active: Bools | None = None) -> None:
         """Take the model's own expectation for the result of a configuration that is being tried."""
@@ -169,29 +173,29 @@ class Model:
         for view in self._views:
             view.believe(Z)
 
-    def _learn_success(self, X: Floats, active: Bools, data: Results) -> gp.Posterior:
-        ended = np.concatenate([data.failed[-_MOST_POINTS // 2 :], data.feasible[-_MOST_POINTS // 2 :]])
-        labels = np.isin(ended, data.feasible).astype(float)[:, None]
-        Z, owners = self._layout.embed(X[ended], active[ended])
-        theta = gp.fit(Z, owners, labels - labels.mean(), gp.prior_mode(self._cube.dimension), evaluations=15)
-        return gp.condition(Z, owners, labels, theta)
-
 
 class View:
     """A process over one transform of the losses.
 
     Z, owners: of `Layout.embed`, of all results. targets: (n,), transformed losses less their trend. kept: which of the
-    results the process is conditioned on.
+    results the process is conditioned on; within: which of those keep to the limits, all where none does.
     """
 
     def __init__(
-        self, Z: Floats, owners: Any, targets: Floats, trend: Floats, kept: NDArray[np.intp], dimension: int
+        self,
+        Z: Floats,
+        owners: Any,
+        targets: Floats,
+        trend: Floats,
+        kept: NDArray[np.intp],
+        within: Bools,
+        dimension: int,
     ) -> None:
         self._owners = owners
         self._theta = _fitted(Z, owners, targets[:, None], dimension)
         self._Z, self._targets, self._trend = Z[kept], targets[kept, None], trend[kept]
         self._condition()
-        self._best = float((self._process.at_data()[:, 0] + self._trend).min())
+        self._best = float((self._process.at_data()[:, 0] + self._trend)[within | ~within.any()].min())
 
     def log_gain(self, Z: Floats, trend: Floats) -> Floats:
         """log of the expected improvement over the best result, in standard deviations of the targets, (q,)."""

@@ -57,7 +57,7 @@ class Grey:
     crossover: float = 0.5
     threshold: float = 0.01
     mutation: float = 0.1
-    traits: ClassVar[Traits] = Traits(objectives=1, model=True)
+    traits: ClassVar[Traits] = Traits(model=True)
 
     def __post_init__(self) -> None:
         for name in ("population", "startup"):
@@ -139,13 +139,14 @@ class Grey:
 
 
 def ended(told: Results) -> tuple[Ints, Floats]:
-    """Numbers of the trials that have ended, ascending, and their losses, infinite for those that failed, (n,) each."""
+    """Numbers of the trials with a result or without hope of one, ascending, and what they cost, (n,) each.
+
+    What breaks a limit costs more than all that keeps to it; what has no value costs infinity.
+    """
     import numpy as np
 
-    numbers = np.concatenate([told.known, told.failed])
-    values = np.concatenate([told.losses, np.full(len(told.failed), np.inf)])
-    order = np.argsort(numbers, kind="stable")
-    return numbers[order], values[order]
+    numbers = np.sort(told.ranking)
+    return numbers, np.where(np.isin(numbers, told.known), told.costs[numbers], np.inf)
 
 
 def generations(losses: Floats, population: int) -> list[Ints]:

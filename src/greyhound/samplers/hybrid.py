@@ -36,7 +36,7 @@ class Hybrid:
     parts: Sequence[Any] = ("sobol", "gp")
     start: int | None = None
     proposals: int = 8
-    traits: ClassVar[Traits] = Traits(objectives=1, model=True)
+    traits: ClassVar[Traits] = Traits(model=True)
 
     def __post_init__(self) -> None:
         if isinstance(self.parts, str) or len(self.parts) < 2:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from greyhound.numeric import pareto
 from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 class Results:
     """The trials of a study as a model sees them; numbers are trials' numbers, ascending but for `ranking`.
 
-    known, losses: trials with a value of the first objective, to minimise. pending: trials whose value is still to
-    come. failed: trials that ended without one, or whose metrics break a limit; feasible: the others of those known.
+    known, losses: trials with a value, to minimise; of several objectives every one, in `values`, (k, m), and losses
+    are then `pareto.costs`: which front a trial is on, less its share in that front's hypervolume. pending: trials
+    whose value is still to come. failed: trials that ended without one, or whose metrics break a limit; feasible: the
+    others of those known.
 
     ranking: all but the pending, best first: what keeps to the limits by loss, what breaks them by how much, what has
     no value; ties by age. costs: (n,), of every trial, NaN for the pending: losses, in which what breaks a limit comes
@@ -37,21 +40,23 @@ class Results:
     feasible: Numbers
     ranking: Numbers
     costs: Floats
+    values: Floats
 
 
 def results(history: History) -> Results:
     """Read them off a history.
 
     A trial that was not trained to its end counts with its last value moved by what finished trials
-    gained, in the median, from that step to their end.
+    gained, in the median, from that step to their end; with several objectives, with its last values as they are.
     """
-    values = history.losses[:, 0].copy() if history.objectives else np.full(len(history), np.nan)
-    finite = np.isfinite(values)
-    waiting = np.zeros(len(values), bool)
+    every = history.losses
+    finite = np.isfinite(every).all(axis=1) & np.full(len(every), bool(history.objectives))
+    broken = _broken(history.violations)
+    values = _one_number(every, finite, broken) if every.shape[1] != 1 else every[:, 0].copy()
+    waiting = np.zeros(len(every), bool)
     waiting[history.numbers(TrialState.RUNNING, TrialState.PAUSED)] = True
-    if history.max_steps is not None:
+    if history.max_steps is not None and every.shape[1] == 1:
         values += _to_come(history, values, finite)
-    broken = np.nan_to_num(history.violations, nan=0.0).clip(max=1e300).sum(axis=1)
     feasible = finite & (broken == 0)
     pending = waiting & ~finite
     costs = np.where(pending, np.nan, _costs(values, finite, broken))
@@ -64,6 +69,7 @@ def results(history: History) -> Results:
         feasible=np.flatnonzero(feasible),
         ranking=order[~pending[order]],
         costs=costs,
+        values=every[finite] if every.shape[1] != 1 else values[finite, None],
     )
 
 
@@ -72,6 +78,27 @@ def thinned(numbers: Numbers, most: int) -> Numbers:
     if len(numbers) <= most:
         return numbers
     return numbers[np.linspace(0, len(numbers) - 1, most).round().astype(np.intp)]
+
+
+def _broken(violations: Floats) -> Floats:
+    """By how much each trial breaks the limits, (n,), >= 0, each limit in units of its worst breach.
+
+    violations: (n, k). What was not measured breaks nothing.
+    """
+    over = np.nan_to_num(violations, nan=0.0).clip(max=1e300)
+    worst = over.max(axis=0, initial=0.0)
+    return np.asarray((over / np.where(worst > 0, worst, 1.0)).sum(axis=1))
+
+
+def _one_number(every: Floats, finite: Bools, broken: Floats) -> Floats:
+    """The costs of several objectives, (n,), NaN where one is missing; what breaks a limit beats nothing that does not.
+
+    every: (n, m). broken: (n,), see `_costs`.
+    """
+    values = np.full(len(every), np.nan)
+    for some in (finite & (broken == 0), finite & (broken > 0)):
+        values[some] = pareto.costs(every[some])
+    return values
 
 
 def _costs(values: Floats, finite: Bools, broken: Floats) -> Floats:

@@ -60,7 +60,7 @@ class TPE:
     startup: int = 10
     better: float = 0.15
     candidates: int = 128
-    traits: ClassVar[Traits] = Traits(objectives=1, model=True)
+    traits: ClassVar[Traits] = Traits(model=True)
 
     def __post_init__(self) -> None:
         at_least("tpe", "startup", self.startup, 1)

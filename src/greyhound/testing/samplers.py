@@ -146,6 +146,20 @@ def bears_a_long_history(make: Make) -> None:
         _valid(space, params, "2,000 trials")
 
 
+def bears_several_objectives(make: Make) -> None:
+    """Two objectives give valid configurations, purely; what learns, learns from both."""
+    for name, space in _taken(make):
+        history = history_of(space, 30, size=1.0)
+        found = _suggest(make(), history, 2)
+        for params in found:
+            _valid(space, params, f"{name}, two objectives")
+        expect(_suggest(make(), history, 2) == found, f"{name}: suggestions are pure with two objectives")
+    if make().traits.model:
+        space = spaces()["every type"]
+        small, large = (_suggest(make(), history_of(space, 30, size=sign), 2) for sign in (1.0, -1.0))
+        expect(small != large, "the second objective counts as well as the first")
+
+
 def bears_one_value(make: Make) -> None:
     """A space of a single configuration gives it once."""
     space = spaces()["one value"]
@@ -159,21 +173,24 @@ CHECKS: Mapping[str, Callable[[Make], None]] = {
     for check in (
         gives_valid_configurations, is_pure, uses_the_random_generator_it_is_given, gives_no_more_than_asked,
         repeats_nothing_in_a_finite_space, batches_hold_no_repeats, bears_pending_trials, bears_failures,
-        bears_a_long_history, bears_one_value,
+        bears_a_long_history, bears_several_objectives, bears_one_value,
     )
 }  # fmt: skip
 
 
-def history_of(space: Space, count: int, *, pending: int = 0, failures: str = "none") -> History:
+def history_of(
+    space: Space, count: int, *, pending: int = 0, failures: str = "none", size: float | None = None
+) -> History:
     """A history of `count` random trials that ended, and `pending` that run.
 
-    failures: "none", "some" (each third: one failed, one NaN) or "all".
+    failures: "none", "some" (each third: one failed, one NaN) or "all". size: with a second objective of this name,
+    which grows (or falls, where it is negative) with the squares of the coordinates.
     """
     import random
 
     rng = random.Random(7)
     seen: set[Any] = set()
-    events = list(_declared(space))
+    events = list(_declared(space, ["loss"] if size is None else ["loss", "size"]))
     for number in range(count + pending):
         params = space.sample(rng)
         for _ in range(20):
@@ -186,12 +203,14 @@ def history_of(space: Space, count: int, *, pending: int = 0, failures: str = "n
         if failures == "all" or (failures == "some" and number % 3 == 0):
             state, loss = (TrialState.DIVERGED, float("nan")) if number % 2 else (TrialState.OUT_OF_MEMORY, None)
         told = {} if loss is None else {"loss": loss}
+        if size is not None:
+            told["size"] = size * sum(unit * unit for unit in space.encode(params)[0])
         events.extend(_trial(number, params, told, state)[: 1 if number >= count else None])
     return History.of(events)
 
 
-def _declared(space: Space) -> Iterable[ev.Event]:
-    settings = Settings(objectives=(Objective("loss", False),), space=space, seed=3)
+def _declared(space: Space, metrics: Sequence[str] = ("loss",)) -> Iterable[ev.Event]:
+    settings = Settings(objectives=tuple(Objective(metric, False) for metric in metrics), space=space, seed=3)
     return [ev.Declared(1.0, settings.to_json()), ev.Joined(1.0, "check", "host", 1, 1.0)]
 
 

@@ -1,0 +1,44 @@
+"""Domination, hypervolumes and the order that they give."""
+
+import numpy as np
+import pytest
+
+from greyhound.numeric import pareto
+
+
+def test_equal_points_do_not_dominate_each_other():
+    points = np.array([[1.0, 2.0], [1.0, 2.0], [2.0, 1.0], [2.0, 2.0]])
+    assert pareto.nondominated(points).tolist() == [True, True, True, False]
+    assert pareto.nondominated(np.empty((0, 2))).tolist() == []
+
+
+def test_ranks_count_the_fronts():
+    assert pareto.ranks(np.array([[0.0, 2.0], [1.0, 1.0], [1.0, 3.0], [2.0, 4.0]])).tolist() == [0, 0, 1, 2]
+
+
+def test_the_hypervolume_is_the_area_up_to_the_reference():
+    points = np.array([[0.0, 2.0], [1.0, 1.0], [9.0, 0.0]])
+    assert pareto.hypervolume(points, np.array([3.0, 3.0])) == 3.0 * 1.0 + 2.0 * 1.0
+    assert pareto.hypervolume(points, np.array([0.0, 0.0])) == 0.0
+
+
+def test_crowding_is_the_distance_between_the_neighbours():
+    points = np.array([[0.0, 1.0], [0.5, 0.75], [1.0, 0.0]])
+    assert pareto.crowding(points).tolist() == [np.inf, 2.0, np.inf]
+
+
+def test_costs_put_fronts_in_order_and_within_a_front_the_larger_share():
+    points = np.array([[0.0, 1.0], [0.4, 0.5], [0.8, 0.45], [1.0, 0.0], [1.0, 1.0]])
+    costs = pareto.costs(points)
+    assert np.argmin(costs) == 1, "it takes the most room"
+    assert costs[2] == costs[:4].max(), "it takes next to none"
+    assert costs[4] > costs[:4].max(), "the others beat it"
+
+
+@pytest.mark.parametrize("objectives", [2, 3, 5, 8])
+def test_costs_are_finite_and_respect_domination_for_any_number_of_objectives(objectives):
+    points = np.random.default_rng(0).random((60, objectives))
+    costs = pareto.costs(points)
+    for mine, cost in zip(points, costs, strict=True):
+        beaten = (points >= mine).all(axis=1) & (points > mine).any(axis=1)
+        assert (costs[beaten] > cost).all()
