@@ -11,6 +11,7 @@ REGISTRY = Registry(
     "scheduler",
     {
         "asha": "greyhound.schedulers.asha:Asha",
+        "freeze_thaw": "greyhound.schedulers.freeze_thaw:FreezeThaw",
         "none": "greyhound.schedulers.full:Full",
     },
 )
