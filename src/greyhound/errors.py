@@ -8,6 +8,7 @@
     ├── CheckpointError       a checkpoint cannot be written or read
     ├── EvaluationError       a training function or script cannot be run at all
     ├── GreyError             a series that a grey model cannot use
+    ├── CurveError            a learning curve that cannot be forecast
     └── MissingExtraError     an optional dependency is not installed
 
     TrialEnded (BaseException)
@@ -50,6 +51,10 @@ class EvaluationError(GreyhoundError):
 
 class GreyError(GreyhoundError, ValueError):
     """A series, an argument or a fit that a grey model cannot use; the message says what to give instead."""
+
+
+class CurveError(GreyhoundError, ValueError):
+    """A learning curve or an argument of its forecast is wrong."""
 
 
 class MissingExtraError(GreyhoundError, ImportError):

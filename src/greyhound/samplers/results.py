@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from greyhound.curves.study import finals
 from greyhound.numeric import pareto
 from greyhound.trial import TrialState
 
@@ -46,8 +47,8 @@ class Results:
 def results(history: History) -> Results:
     """Read them off a history.
 
-    A trial that was not trained to its end counts with its last value moved by what finished trials
-    gained, in the median, from that step to their end; with several objectives, with its last values as they are.
+    A trial that was not trained to its end counts with the forecast of its final loss, by its own curve and those of
+    the others; with several objectives, with its last values as they are.
     """
     every = history.losses
     finite = np.isfinite(every).all(axis=1) & np.full(len(every), bool(history.objectives))
@@ -114,17 +115,10 @@ def _costs(values: Floats, finite: Bools, broken: Floats) -> Floats:
 
 
 def _to_come(history: History, values: Floats, finite: Bools) -> Floats:
-    """By how much each trial's loss would still move, judged by the finished ones; 0 for those."""
-    moved = np.zeros(len(values))
-    done = np.zeros(len(values), bool)
-    done[history.numbers(TrialState.COMPLETED)] = True
-    finished = finite & done
-    if not finished.any():
-        return moved
-    for step in np.unique(history.steps[finite & ~done]):
-        at = np.asarray(history.losses_at(int(step)), float)
-        told = finished & np.isfinite(at)
-        gains = values[told] - at[told]
-        if step > 0 and len(gains):
-            moved[finite & ~done & (history.steps == step)] = np.median(gains)
-    return moved
+    """By how much each trial's loss is expected to move until its end, (n,); 0 for those that ended."""
+    waiting = finite.copy()
+    waiting[history.numbers(TrialState.COMPLETED)] = False
+    if not waiting.any():
+        return np.zeros(len(values))
+    expected = finals(history).mean
+    return np.where(waiting & np.isfinite(expected), expected - values, 0.0)

@@ -11,6 +11,7 @@ REGISTRY = Registry(
     "scheduler",
     {
         "asha": "greyhound.schedulers.asha:Asha",
+        "freeze_thaw": "greyhound.schedulers.freeze_thaw:FreezeThaw",
         "hyperband": "greyhound.schedulers.hyperband:Hyperband",
         "median": "greyhound.schedulers.median:Median",
         "none": "greyhound.schedulers.full:Full",

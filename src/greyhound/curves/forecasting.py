@@ -1,0 +1,153 @@
+"""`forecast`: how learning curves go on, alone or with the other curves of their study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t as student
+
+from greyhound.curves.ensemble import FAMILIES, average
+from greyhound.curves.shared import corrections
+from greyhound.errors import CurveError
+
+Floats: TypeAlias = NDArray[np.float64]
+
+LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
+"""Quantiles that a forecast has: the ends of the 95, 80 and 50 % intervals, and the median."""
+_DEGREES = 8.0
+"""Of the Student distribution whose standard deviation is the forecast's."""
+_PRIOR = 0.7
+"""How far curves that were alike may be apart in the end, in standard deviations of all curves at their step."""
+
+
+class Forecast(NamedTuple):
+    """mean: the shape that was asked for. quantiles: the same with an axis more, the levels, rising."""
+
+    mean: Floats
+    quantiles: Floats
+
+
+def forecast(
+    curve: ArrayLike,
+    steps: int | Sequence[int],
+    *,
+    known: ArrayLike | None = None,
+    configurations: ArrayLike | None = None,
+    known_configurations: ArrayLike | None = None,
+    levels: Sequence[float] = LEVELS,
+    families: Sequence[str] = FAMILIES,
+    limits: tuple[float, float] | None = None,
+) -> Forecast:
+    """What a curve, or each of many, will be after so many steps: `mean, quantiles = forecast(curve, 52)`.
+
+    curve: (n,), or (m, n), values after steps 1 to n. NaN where there is no value: gaps are bridged, and what stands at
+    the end is still to come. One value is enough. A curve that became infinite has diverged, and its forecast is NaN.
+    steps: one step or several, counted as the curve's first is 1; a step that a curve has is not forecast but returned.
+    known: (k, T), curves of the same study; those that reached a step in question are learned from.
+    configurations, known_configurations: (m, d) and (k, d), in the unit cube, both or neither.
+    levels: of the quantiles, in (0, 1). families: see FAMILIES. limits: what the metric cannot leave.
+
+    Returns mean and quantiles of shapes (m, h) and (m, h, levels), without m for a single curve and without h for a
+    single step. Raises CurveError.
+    """
+    curves = _curves(curve, "curve")
+    wanted = np.atleast_1d(np.asarray(steps))
+    if wanted.dtype.kind != "i" or wanted.ndim != 1 or not len(wanted) or wanted.min() < 1:
+        raise CurveError(f"steps: expected whole numbers of at least 1; got {steps!r}.")
+    others = _curves(known, "known") if known is not None else np.empty((0, int(wanted.max())))
+    unknown = [family for family in families if family not in FAMILIES]
+    if unknown or not families:
+        raise CurveError(f"families: expected some of {', '.join(FAMILIES)}; got {', '.join(unknown) or 'none'}.")
+    X, other_X = _configurations(configurations, known_configurations, len(curves), len(others))
+    tails = student.ppf(np.asarray(levels, float), _DEGREES) * np.sqrt(1.0 - 2.0 / _DEGREES)
+    if not np.isfinite(tails).all():
+        raise CurveError(f"levels: expected numbers between 0 and 1; got {levels!r}.")
+    mean, std = _forecasts(curves, X, wanted, others, other_X, families)
+    quantiles = mean[..., None] + std[..., None] * tails
+    if limits is not None:
+        mean, quantiles = np.clip(mean, *limits), np.clip(quantiles, *limits)
+    if np.ndim(steps) == 0:
+        mean, quantiles = mean[:, 0], quantiles[:, 0]
+    return Forecast(mean[0], quantiles[0]) if np.ndim(curve) == 1 else Forecast(mean, quantiles)
+
+
+def at_step(
+    curves: Floats, X: Floats, step: int, known: Floats, known_X: Floats, families: Sequence[str] = FAMILIES
+) -> tuple[Floats, Floats]:
+    """Mean and standard deviation at a later step of curves of one length, both (m,).
+
+    curves: (m, n), finite; X: (m, d); known: (k, T), finite up to `step` > n; known_X: (k, d).
+    """
+    n = curves.shape[1]
+    target = np.array([float(step)])
+    found = average(curves, target, known, families)
+    errors = known[:, step - 1] - found.known[:, 0]
+    here = np.concatenate([curves[:, -1], known[:, n - 1]])
+    left = np.sqrt(np.log(step / n) / np.log(step))
+    scale = float(_PRIOR * here.std() * left) if len(here) > 2 else float(np.median(found.std))
+    added, std = corrections(curves, X, known[:, :n], known_X, errors, scale)
+    if not len(known):
+        std = np.maximum(std, found.std[:, 0])
+    return found.mean[:, 0] + added, std
+
+
+def _forecasts(
+    curves: Floats, X: Floats, steps: NDArray[np.int64], known: Floats, known_X: Floats, families: Sequence[str]
+) -> tuple[Floats, Floats]:
+    mean = np.full((len(curves), len(steps)), np.nan)
+    std = np.zeros(mean.shape)
+    lengths, filled = bridged(curves)
+    known_lengths, known_filled = bridged(known)
+    for n in np.unique(lengths[lengths > 0]):
+        group = np.flatnonzero(lengths == n)
+        for at, step in enumerate(steps.tolist()):
+            if step <= n:
+                mean[group, at] = filled[group, step - 1]
+                continue
+            told = np.flatnonzero(known_lengths >= step)
+            mean[group, at], std[group, at] = at_step(
+                filled[group, :n], X[group], step, known_filled[told, :step], known_X[told], families
+            )
+    return mean, std
+
+
+def bridged(curves: Floats) -> tuple[NDArray[np.intp], Floats]:
+    """How long each curve is, (m,), 0 for one that has no value or diverged, and the curves with their gaps bridged.
+
+    Gaps are bridged by straight lines, a gap at the beginning by the first value.
+    """
+    there = np.isfinite(curves)
+    n = curves.shape[1]
+    lengths = np.where(there.any(axis=1), n - np.argmax(there[:, ::-1], axis=1), 0)
+    lengths[np.isinf(curves).any(axis=1)] = 0
+    filled = curves.copy()
+    k = np.arange(n)
+    for row in np.flatnonzero((lengths > 0) & (there.sum(axis=1) < lengths)):
+        filled[row, : lengths[row]] = np.interp(k[: lengths[row]], k[there[row]], curves[row, there[row]])
+    return lengths, filled
+
+
+def _curves(values: ArrayLike, name: str) -> Floats:
+    try:
+        curves = np.atleast_2d(np.asarray(values, np.float64))
+    except (TypeError, ValueError):
+        raise CurveError(f"{name}: expected numbers, of shape (n,) or (m, n); got {values!r}.") from None
+    if curves.ndim != 2 or not curves.shape[1]:
+        raise CurveError(f"{name}: expected the shape (n,) or (m, n), n >= 1; got {np.shape(values)}.")
+    return curves
+
+
+def _configurations(X: ArrayLike | None, known_X: ArrayLike | None, count: int, known: int) -> tuple[Floats, Floats]:
+    if X is None and known_X is None:
+        return np.zeros((count, 0)), np.zeros((known, 0))
+    if X is None or known_X is None:
+        raise CurveError("configurations: give those of the curves and those of the known ones, or neither.")
+    mine, theirs = np.atleast_2d(np.asarray(X, np.float64)), np.atleast_2d(np.asarray(known_X, np.float64))
+    if mine.shape != (count, mine.shape[-1]) or theirs.shape != (known, mine.shape[-1]):
+        raise CurveError(
+            f"configurations: expected the shapes ({count}, d) and ({known}, d); got {mine.shape} and {theirs.shape}."
+        )
+    return mine, theirs

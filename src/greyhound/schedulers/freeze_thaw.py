@@ -1,0 +1,159 @@
+"""Freeze-thaw: whoever is likeliest to win for its cost trains next, a new configuration or any that is paused.
+
+Every configuration trains to the first rung and pauses there, and again at each further one. For a free worker
+every paused trial has an index: how much its final loss is expected to fall below the best so far, by the forecast of
+its curve and its uncertainty, for each step that it still needs. A new configuration has one too, the price of a step
+at which it would just pay to start it, look at the first rung, and go on only if that pays: that is worked out on the
+newest configurations as they looked at the first rung, so that it follows what the sampler has learned. The highest
+index goes first. Where early steps tell little, forecasts are uncertain, few are told apart, and trainings finish.
+
+A trial is stopped for good only when the chance that it would finish best is below `risk`; else it is paused.
+
+Sources: Swersky, Snoek & Adams 2014, "Freeze-thaw Bayesian optimization", for pausing and resuming by forecasts; the
+index: Weitzman 1979, "Optimal search for the best alternative", eq. 8, each alternative's reservation price.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from greyhound.errors import StudyError
+from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait
+from greyhound.trial import TrialState, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from greyhound.curves.study import Finals
+    from greyhound.history import History
+    from greyhound.numeric.gp import Floats
+    from greyhound.trial import Trial
+
+_FIRST = 4
+"""So many trials reach the first rung before any goes on."""
+_NEWEST = 10
+"""The newest configurations tell what the next one may be like."""
+_SURE = 5
+"""So many trainings are finished before any trial is stopped for good."""
+_BISECTIONS = 40
+
+
+@dataclass(frozen=True)
+class FreezeThaw:
+    """Rungs at min_steps · etaᵏ steps, up to 60 % of max_steps.
+
+    min_steps: the first rung, 1 or more; None for a tenth of max_steps. eta: above 1. risk: 0 to 1, the chance of
+    finishing best below which a trial is stopped for good; 0 for never.
+    """
+
+    min_steps: int | None = None
+    eta: float = 3.0
+    risk: float = 0.05
+    traits: ClassVar[Traits] = Traits(objectives=1, unbounded=False)
+
+    def __post_init__(self) -> None:
+        if self.min_steps is not None and (not isinstance(self.min_steps, int) or self.min_steps < 1):
+            raise StudyError(f"freeze_thaw: min_steps must be a whole number of at least 1; got {self.min_steps!r}.")
+        if not self.eta > 1:
+            raise StudyError(f"freeze_thaw: eta must be above 1; got {self.eta!r}.")
+        if not 0 <= self.risk < 1:
+            raise StudyError(f"freeze_thaw: risk must be a chance, 0 or more and below 1; got {self.risk!r}.")
+
+    def next(self, history: History) -> Action:
+        """The highest index, among the paused and a new configuration.
+
+        When no new ones are to be had, only those go on that may still win, and one in any case if none has finished.
+        """
+        paused = history.numbers(TrialState.PAUSED)
+        if not paused:
+            return Start() if history.can_start else Wait()
+        from greyhound.curves.study import finals
+
+        forecast = finals(history)
+        best = _best(history, forecast)
+        index = _index(forecast, paused, best)
+        first = int(index.argmax())
+        if history.can_start:
+            starts = self._price(history, forecast, best) >= index[first]
+            return Start() if starts else Resume(paused[first])
+        winnable = _chance(forecast, paused, best) >= self.risk
+        unfinished = not history.running and not history.completed
+        return Resume(paused[first]) if winnable[first] or unfinished else Wait()
+
+    def judge(self, history: History, trial: Trial) -> Verdict:
+        """PAUSE, or STOP where the chance to finish best is below the risk."""
+        if history.count(TrialState.COMPLETED) < _SURE:
+            return Verdict.PAUSE
+        from greyhound.curves.study import finals
+
+        forecast = finals(history)
+        chance = _chance(forecast, [trial.number], _best(history, forecast))[0]
+        return Verdict.STOP if chance < self.risk else Verdict.PAUSE
+
+    def until(self, history: History, trial: Trial | None) -> int | None:
+        """The next rung, or the end of the training."""
+        step = trial.step if trial is not None else 0
+        return next((rung for rung in self._rungs(history) if rung > step), history.max_steps)
+
+    def _rungs(self, history: History) -> list[int]:
+        end = history.max_steps or 1
+        rungs = [self.min_steps or max(1, round(end / 10))]
+        while rungs[-1] < end:
+            rungs.append(max(rungs[-1] + 1, round(rungs[-1] * self.eta)))
+        return [rung for rung in rungs if rung < 0.6 * end]
+
+    def _price(self, history: History, forecast: Finals, best: float) -> float:
+        """The index of a new configuration: gain for each step."""
+        import numpy as np
+
+        end = history.max_steps or 1
+        rung = (self._rungs(history) or [end])[0]
+        newest = np.flatnonzero(forecast.curves.lengths >= min(rung, end))[-_NEWEST:]
+        if len(newest) < _FIRST:
+            return np.inf
+        gains = _gain(*forecast.curves.finals(newest, rung), best)
+        left = end - rung
+        low, high = 0.0, float(gains.max()) / max(left, 1)
+        for _ in range(_BISECTIONS):
+            price = (low + high) / 2.0
+            worth = np.maximum(gains - price * left, 0.0).mean() > price * rung
+            low, high = (price, high) if worth else (low, price)
+        return low
+
+
+def _best(history: History, forecast: Finals) -> float:
+    """The lowest final loss; before there is one, the lowest that is expected; infinity before anything is known."""
+    import numpy as np
+
+    done = history.losses[history.numbers(TrialState.COMPLETED), 0]
+    known = done[np.isfinite(done)] if np.isfinite(done).any() else forecast.mean[np.isfinite(forecast.mean)]
+    return float(known.min()) if len(known) else np.inf
+
+
+def _index(forecast: Finals, numbers: Sequence[int], best: float) -> Floats:
+    """Expected gain for each step still needed, (n,); infinite for trials of which nothing is known."""
+    import numpy as np
+
+    left = forecast.curves.values.shape[1] - forecast.curves.lengths[numbers]
+    gains = _gain(forecast.mean[numbers], forecast.std[numbers], best) / np.maximum(left, 1)
+    return np.asarray(np.nan_to_num(gains, nan=np.inf))
+
+
+def _gain(mean: Floats, std: Floats, best: float) -> Floats:
+    """Expected improvement on the best loss, in its units, (n,), >= 0. Source: Jones et al. 1998, eq. 15."""
+    import numpy as np
+    from scipy.special import ndtr
+
+    std = np.maximum(std, 1e-12)
+    z = (best - mean) / std
+    return np.asarray(std * (z * ndtr(z) + np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)))
+
+
+def _chance(forecast: Finals, numbers: Sequence[int], best: float) -> Floats:
+    """The probability to finish below the best, (n,); 1 for trials of which nothing is known."""
+    import numpy as np
+    from scipy.special import ndtr
+
+    std = np.maximum(forecast.std[numbers], 1e-12)
+    return np.asarray(np.nan_to_num(ndtr((best - forecast.mean[numbers]) / std), nan=1.0))

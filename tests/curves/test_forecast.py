@@ -1,0 +1,157 @@
+"""Forecasts of learning curves: right where the truth is known, wide where it is not, calm with bad data."""
+
+import numpy as np
+import pytest
+
+from greyhound.curves import FAMILIES, LEVELS, forecast
+from greyhound.curves.ensemble import average, expected
+from greyhound.errors import CurveError
+
+STEPS = np.arange(1.0, 53.0)
+
+
+def power_laws(count: int, seed: int = 0, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracies that rise to a level which the configuration decides, and the configurations, (count, 2)."""
+    rng = np.random.default_rng(seed)
+    X = rng.random((count, 2))
+    curves = 0.5 + 0.4 * X[:, :1] - (0.2 + 0.3 * X[:, 1:]) * STEPS**-0.5
+    return curves + noise * rng.standard_normal(curves.shape), X
+
+
+def test_shapes_follow_what_was_asked_for():
+    curves, _ = power_laws(3)
+    mean, quantiles = forecast(curves[0, :10], 52)
+    assert mean.shape == ()
+    assert quantiles.shape == (len(LEVELS),)
+    mean, quantiles = forecast(curves[:, :10], [20, 52])
+    assert mean.shape == (3, 2)
+    assert quantiles.shape == (3, 2, len(LEVELS))
+    assert np.all(np.diff(quantiles, axis=-1) > 0)
+
+
+@pytest.mark.parametrize("family", ["exponential", "janoschek", "gm11", "ndgm"])
+def test_a_family_forecasts_saturating_curves_better_than_repeating_the_last_value(family):
+    level = np.linspace(0.6, 0.9, 7)[:, None]
+    curves = level - 0.5 * np.exp(-STEPS / 12.0)
+    found = expected(curves[:, :20], np.array([52.0]), [family])[0, :, 0]
+    last = np.abs(curves[:, 19] - curves[:, -1])
+    assert np.all(np.abs(found - curves[:, -1]) < last)
+
+
+def test_the_ensemble_of_a_lone_curve_is_nearly_as_good_as_its_best_family():
+    curves, _ = power_laws(60, noise=0.002)
+    truth = curves[:, -1]
+    errors = {
+        name: np.abs(expected(curves[:, :13], np.array([52.0]), [name])[0, :, 0] - truth).mean() for name in FAMILIES
+    }
+    found = average(curves[:, :13], np.array([52.0]), curves[:0]).mean[:, 0]
+    assert np.abs(found - truth).mean() < 1.5 * min(errors.values())
+    assert np.abs(found - truth).mean() < errors["last"]
+
+
+def test_curves_of_the_study_teach_what_one_curve_cannot_know():
+    curves, X = power_laws(60)
+    alone = forecast(curves[20:, :4], 52).mean
+    taught = forecast(curves[20:, :4], 52, known=curves[:20]).mean
+    told = forecast(curves[20:, :4], 52, known=curves[:20], configurations=X[20:], known_configurations=X[:20]).mean
+    truth = curves[20:, -1]
+    assert np.abs(taught - truth).mean() < 0.5 * np.abs(alone - truth).mean()
+    assert np.abs(told - truth).mean() <= np.abs(taught - truth).mean()
+
+
+def test_a_drop_of_the_learning_rate_is_foreseen_once_others_had_it():
+    curves, _ = power_laws(30, noise=0.003)
+    curves[:, 30:] += 0.1
+    found = forecast(curves[10:, :20], 52, known=curves[:10]).mean
+    assert np.abs(found - curves[10:, -1]).mean() < 0.03
+
+
+def test_a_warm_up_does_not_mislead():
+    curves, _ = power_laws(5)
+    curves[:, 0] = 0.01
+    assert np.all(np.abs(forecast(curves[:, :20], 52).mean - curves[:, -1]) < 0.06)
+
+
+def test_intervals_hold_about_as_often_as_they_say():
+    inside = []
+    for seed in range(5):
+        curves, X = power_laws(80, seed, noise=0.01)
+        _, quantiles = forecast(
+            curves[20:, :8], 52, known=curves[:20], configurations=X[20:], known_configurations=X[:20]
+        )
+        truth = curves[20:, -1]
+        inside.append([np.mean((quantiles[:, a] <= truth) & (truth <= quantiles[:, -1 - a])) for a in (0, 1, 2)])
+    assert np.mean(inside, axis=0) == pytest.approx([0.95, 0.8, 0.5], abs=0.12)
+
+
+def test_one_point_is_enough():
+    mean, quantiles = forecast([0.4], 52)
+    assert mean == pytest.approx(0.4)
+    assert quantiles[0] < 0.4 < quantiles[-1]
+
+
+def test_gaps_are_bridged_and_the_end_is_still_to_come():
+    full = 0.9 - 0.5 * STEPS**-0.7
+    gappy = full.copy()
+    gappy[[0, 5, 6]] = np.nan
+    gappy[20:] = np.nan
+    assert forecast(gappy, 52).mean == pytest.approx(forecast(full[:20], 52).mean, abs=0.01)
+
+
+def test_a_step_that_the_curve_has_is_returned():
+    mean, quantiles = forecast([0.1, 0.2, 0.3], [2, 3])
+    assert mean.tolist() == [0.2, 0.3]
+    assert np.all(quantiles == mean[:, None])
+
+
+def test_a_curve_that_diverged_or_has_no_value_is_not_forecast_and_spoils_no_other():
+    curves, _ = power_laws(6)
+    seen = curves[:, :10].copy()
+    seen[1, 6:] = np.inf
+    seen[2] = np.nan
+    known = curves.copy()
+    known[3, 20:] = -np.inf
+    mean = forecast(seen, 52, known=known).mean
+    assert np.isnan(mean).tolist() == [False, True, True, False, False, False]
+
+
+def test_the_order_and_the_company_of_curves_do_not_matter_without_known_ones():
+    curves, _ = power_laws(5)
+    together = forecast(curves[:, :12], 52).mean
+    backwards = forecast(curves[::-1, :12], 52).mean[::-1]
+    assert together == pytest.approx(backwards)
+
+
+def test_units_do_not_matter():
+    curves, X = power_laws(30, noise=0.01)
+    both = {"configurations": X[10:], "known_configurations": X[:10]}
+    plain = forecast(curves[10:, :9], 52, known=curves[:10], **both)
+    large = forecast(100.0 - 50.0 * curves[10:, :9], 52, known=100.0 - 50.0 * curves[:10], **both)
+    assert (100.0 - large.mean) / 50.0 == pytest.approx(plain.mean, abs=2e-3)
+
+
+def test_limits_hold():
+    _, quantiles = forecast([0.5, 0.8, 0.97], 52, limits=(0.0, 1.0))
+    assert quantiles.max() <= 1.0
+
+
+def test_a_constant_curve_stays():
+    assert forecast([0.7] * 10, 52).mean == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"curve": [], "steps": 5}, "curve: expected the shape"),
+        ({"curve": ["a"], "steps": 5}, "curve: expected numbers"),
+        ({"curve": [1.0], "steps": 0}, "steps: expected whole numbers"),
+        ({"curve": [1.0], "steps": 2.5}, "steps: expected whole numbers"),
+        ({"curve": [1.0], "steps": 5, "families": ("cubic",)}, "cubic"),
+        ({"curve": [1.0], "steps": 5, "levels": (1.5,)}, "levels"),
+        ({"curve": [1.0], "steps": 5, "configurations": [[0.1]]}, "or neither"),
+        ({"curve": [1.0], "steps": 5, "configurations": [[0.1]], "known_configurations": [[0.1]]}, "shapes"),
+    ],
+)
+def test_what_is_wrong_is_said(arguments, says):
+    with pytest.raises(CurveError, match=says):
+        forecast(**arguments)
