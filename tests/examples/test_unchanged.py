@@ -63,7 +63,7 @@ def test_script_unchanged(tmp_path):
         "--maximize",
         "accuracy",
         "--budget",
-        "4 trials",
+        "2 trials",
         "--max-steps",
         "9",
         "--workers",
@@ -81,5 +81,5 @@ def test_script_unchanged(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     study = Study.load(tmp_path / "s.db")
-    assert len(study.trials) == 3
+    assert len(study.trials) == 2
     assert study.best.metrics["accuracy"] > 0.9
