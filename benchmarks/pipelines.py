@@ -47,7 +47,7 @@ def greyhound(name: str, X: Any, y: Any, seed: int, seconds: float) -> tuple[Any
 
     ready = pipelines.regressor(seed=seed) if name == "diabetes" else pipelines.classifier(seed=seed)
     search = GreyhoundSearchCV(
-        ready.estimator, ready, n_trials=None, budget=f"{seconds} s", cv=5, random_state=seed
+        ready.estimator, ready, n_trials=None, budget=f"{seconds} s", trial_timeout=seconds / 2, cv=5, random_state=seed
     ).fit(X, y)
     return search, len(search.cv_results_["params"])
 

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -273,6 +274,20 @@ def test_a_fitted_search_pickles_and_the_same_seed_gives_the_same_search():
     again = pickle.loads(pickle.dumps(tuned))
     assert (again.predict(IRIS[0]) == tuned.predict(IRIS[0])).all()
     assert search(sampler="gp", n_trials=10).fit(*IRIS).cv_results_["params"] == tuned.cv_results_["params"]
+
+
+class Slow(Fragile):
+    def fit(self, X, y):
+        if self.x > 0.5:
+            time.sleep(600)
+        return super().fit(X, y)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
+def test_a_candidate_that_takes_too_long_is_cut_off():
+    tuned = search(Slow(), {"x": [0.0, 1.0]}, n_trials=2, trial_timeout=2.0).fit(*IRIS)
+    assert tuned.best_params_ == {"x": 0.0}
+    assert set(tuned.cv_results_["trial_state"]) == {"completed", "timed out"}
 
 
 def test_a_budget_alone_will_do():

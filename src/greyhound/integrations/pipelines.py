@@ -40,6 +40,9 @@ from greyhound.errors import SpaceError  # noqa: E402
 from greyhound.integrations.sklearn.spaces import Translation, conditional  # noqa: E402
 from greyhound.space import Bool, Categorical, Float, Int, Parameter, Space  # noqa: E402
 
+_MOST_ITERATIONS = 5000
+"""Without a bound a support vector machine on unscaled features may train for hours."""
+
 Choice = tuple[Any, Mapping[str, Parameter]]
 """An estimator (or "passthrough"), and its hyperparameters with their ranges."""
 
@@ -229,7 +232,7 @@ def _classifiers() -> dict[str, Choice]:
         ),
         "naive_bayes": (naive_bayes.GaussianNB(), {"var_smoothing": Float(1e-10, 1.0, log=True, default=1e-9)}),
         "neighbours": (neighbors.KNeighborsClassifier(), _neighbours()),
-        "svm": (svm.SVC(), {**_support_vectors(), **balance}),
+        "svm": (svm.SVC(max_iter=_MOST_ITERATIONS), {**_support_vectors(), **balance}),
         "perceptron": (neural_network.MLPClassifier(early_stopping=True), _perceptron()),
     }
 
@@ -251,7 +254,10 @@ def _regressors() -> dict[str, Choice]:
         ),
         "bayesian_ridge": (linear_model.BayesianRidge(), {}),
         "neighbours": (neighbors.KNeighborsRegressor(), _neighbours()),
-        "svm": (svm.SVR(), {**_support_vectors(), "epsilon": Float(1e-3, 1.0, log=True, default=0.1)}),
+        "svm": (
+            svm.SVR(max_iter=_MOST_ITERATIONS),
+            {**_support_vectors(), "epsilon": Float(1e-3, 1.0, log=True, default=0.1)},
+        ),
         "perceptron": (neural_network.MLPRegressor(early_stopping=True), _perceptron()),
     }
 

@@ -11,5 +11,20 @@ require("optuna", "optuna")
 
 from greyhound.integrations.optuna.pruner import GreyhoundPruner  # noqa: E402
 from greyhound.integrations.optuna.sampler import GreyhoundSampler  # noqa: E402
+from greyhound.integrations.optuna.studies import (  # noqa: E402
+    add_trials,
+    distributions_of,
+    export_study,
+    import_study,
+    space_of,
+)
 
-__all__ = ["GreyhoundPruner", "GreyhoundSampler"]
+__all__ = [
+    "GreyhoundPruner",
+    "GreyhoundSampler",
+    "add_trials",
+    "distributions_of",
+    "export_study",
+    "import_study",
+    "space_of",
+]

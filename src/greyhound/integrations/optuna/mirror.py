@@ -22,7 +22,7 @@ from greyhound.settings import Settings
 from greyhound.trial import Limit, Objective, TrialState
 
 OWNER = "optuna"
-_FINISHED = {
+FINISHED = {
     TheirState.COMPLETE: TrialState.COMPLETED,
     TheirState.PRUNED: TrialState.STOPPED,
     TheirState.FAIL: TrialState.FAILED,
@@ -69,7 +69,7 @@ class Mirror:
         return self.rows[number]
 
     def _take(self, trial: FrozenTrial) -> None:
-        finished = _FINISHED.get(trial.state)
+        finished = FINISHED.get(trial.state)
         if not trial.distributions and not trial.intermediate_values and trial.number not in self.rows:
             if finished is not None:
                 self._ended.add(trial.number)  # it has no parameters and says nothing of any

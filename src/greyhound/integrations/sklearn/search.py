@@ -19,7 +19,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import check_random_state, get_tags, indexable
 from sklearn.utils.validation import _check_method_params
 
-from greyhound.budget import Budget
+from greyhound.budget import Budget, parse_seconds
 from greyhound.display import Quiet, make_display
 from greyhound.errors import StudyError
 from greyhound.evaluators.function import Function
@@ -67,6 +67,9 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
         that is a scheduler. The last fit on all data takes as many.
     callbacks : sequence of callables or None
         Each is called with (study, trial) when a trial has ended; the search ends when one returns True.
+    trial_timeout : str, float or None
+        The longest that a candidate may take, such as "2 min"; it is trained in a worker process then, also where
+        n_jobs is 1.
     storage, study_name : str or None
         Keep the search in a file or database; fitting again on the same data goes on with it.
     random_state : int, RandomState or None
@@ -95,6 +98,7 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
         race: Any = True,
         passes: int | None = None,
         callbacks: Sequence[Callable[[Study, Trial], Any]] | None = None,
+        trial_timeout: str | float | None = None,
         storage: str | None = None,
         study_name: str | None = None,
         random_state: Any = None,
@@ -107,6 +111,7 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
         self.race = race
         self.passes = passes
         self.callbacks = callbacks
+        self.trial_timeout = trial_timeout
         self.storage = storage
         self.study_name = study_name
         self.random_state = random_state
@@ -205,8 +210,13 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
             storage=self.storage,
             name=self.study_name,
         )
-        jobs = effective_n_jobs(self.n_jobs)
-        executor = make_executor(Function(folds), workers="serial" if jobs == 1 else jobs, gpus_per_trial=0)
+        jobs, timeout_s = effective_n_jobs(self.n_jobs), parse_seconds(self.trial_timeout, "trial_timeout")
+        executor = make_executor(
+            Function(folds),
+            workers="serial" if jobs == 1 and timeout_s is None else jobs,
+            gpus_per_trial=0,
+            trial_timeout_s=timeout_s,
+        )
         watch = _Watch(study, self.callbacks or (), self.verbose, raises=self.error_score == "raise")
         interrupted = False
         try:
@@ -242,7 +252,8 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
     def _conclude(self, folds: Folds, scorers: Any, metric: Any) -> None:
         """Set the results of the search; warn of fits that failed, or raise where all did."""
         trials = [trial for trial in self.study_.trials if trial.reports or trial.state.final]
-        bad = [trial for trial in trials if trial.state is TrialState.FAILED or "fit failed" in trial.attrs]
+        broken = FAILED_STATES - {TrialState.DIVERGED}
+        bad = [trial for trial in trials if trial.state in broken or "fit failed" in trial.attrs]
         if bad:
             why = bad[0].attrs.get("fit failed") or bad[0].error
             if len(bad) == len(trials):
