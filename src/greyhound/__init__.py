@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from greyhound.evaluators.reporting import params as params
     from greyhound.evaluators.reporting import report as report
     from greyhound.evaluators.script import Script as Script
+    from greyhound.integrations.hyperopt import suggest as suggest
     from greyhound.space import Bool as Bool
     from greyhound.space import Categorical as Categorical
     from greyhound.space import Float as Float
@@ -56,6 +57,7 @@ _PUBLIC = {
     "Verdict": "greyhound.trial",
     "params": "greyhound.evaluators.reporting",
     "report": "greyhound.evaluators.reporting",
+    "suggest": "greyhound.integrations.hyperopt",
     "tune": "greyhound.tuning",
 }
 

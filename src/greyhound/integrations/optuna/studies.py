@@ -1,0 +1,243 @@
+"""Studies of Optuna's as studies of ours, and ours as theirs, trial by trial.
+
+What Optuna counts from step 0 is after 1 step here. A paused trial of ours is a pruned one there; a trial that runs
+is left out, either way. Times, learning curves, attributes and constraints come along.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as TheirState
+
+from greyhound import events as ev
+from greyhound.errors import SpaceError, StorageError
+from greyhound.integrations.optuna.distributions import parameter_of
+from greyhound.integrations.optuna.mirror import FINISHED, OWNER, objectives
+from greyhound.space import Categorical, Float, Int, Parameter, Space
+from greyhound.study import Study
+from greyhound.trial import Limit, Trial, TrialState, derive_seed
+
+_SCALARS = (str, int, float, bool, type(None))
+_SQLITE = b"SQLite format 3"
+
+
+def import_study(
+    source: Any,
+    name: str | None = None,
+    *,
+    space: Space | Mapping[str, Any] | None = None,
+    storage: Any = None,
+    study_name: str | None = None,
+    **options: Any,
+) -> Study:
+    """A study of ours with all finished and waiting trials of one of Optuna's.
+
+    source: an Optuna study or storage, a database URL, or the file of a SQLite database or a journal. name: the
+    study in it; None for the only one. space: to go on with, None where the training names its parameters itself,
+    as Optuna's objectives do. storage, study_name: where to keep ours; None for memory and the same name. options:
+    more for `greyhound.Study`, such as `sampler`. Goals are called as in Optuna (set_metric_names), else "value", or
+    "value_0" and so on. Raises StorageError where there is no such study or ours exists already, SpaceError
+    where a trial does not fit the space.
+    """
+    theirs = _opened(source, name)
+    ups = [direction is optuna.study.StudyDirection.MAXIMIZE for direction in theirs.directions]
+    names = theirs.metric_names or [objective.metric for objective in objectives(ups)]
+    trials = theirs.get_trials(deepcopy=False)
+    constraints = {key: None for trial in trials for key in trial.constraints}
+    study = Study(
+        space,
+        maximize=[metric for metric, up in zip(names, ups, strict=True) if up],
+        minimize=[metric for metric, up in zip(names, ups, strict=True) if not up],
+        subject_to=[str(Limit(_constraint(key), 0.0)) for key in constraints],
+        storage=storage,
+        name=study_name or theirs.study_name,
+        **options,
+    )
+    if len(study.trials):
+        study.close()
+        raise StorageError(f"{storage}: study {study.name!r} has trials already; give another study_name.")
+    add_trials(study, trials, metrics=names)
+    return study
+
+
+def add_trials(study: Study, trials: Iterable[FrozenTrial], metrics: Iterable[str] | None = None) -> int:
+    """Add Optuna's trials to a study of ours, and enqueue those that wait; how many were added.
+
+    metrics: the names of their values in order; by default the study's objectives. SpaceError where a trial does
+    not fit a declared space.
+    """
+    names = [objective.metric for objective in study.history.objectives] if metrics is None else list(metrics)
+    first = len(study.history)
+    events: list[ev.Event] = []
+    number = first
+    for trial in trials:
+        if trial.state is TheirState.WAITING:
+            study.enqueue(trial.system_attrs.get("fixed_params", trial.params))
+        elif trial.state in FINISHED:
+            events.extend(_events(trial, number, names, study))
+            number += 1
+    study.journal.append(events)
+    study.refresh()
+    return number - first
+
+
+def export_study(study: Study, storage: Any = None, name: str | None = None) -> optuna.Study:
+    """A study of Optuna's with the trials of ours, for optuna-dashboard, its plots, or to go on there.
+
+    storage: a database URL, a storage of Optuna's, or None for memory. name: None for the same. Metrics that are
+    no objective become user attributes. Optuna raises DuplicatedStudyError where there is one of this name.
+    """
+    goals = study.history.objectives
+    theirs = optuna.create_study(
+        storage=storage,
+        study_name=name or study.name,
+        directions=["maximize" if goal.maximize else "minimize" for goal in goals],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        theirs.set_metric_names([goal.metric for goal in goals])
+    theirs.add_trials(_frozen(study, trial) for trial in study.trials if trial.state is not TrialState.RUNNING)
+    return theirs
+
+
+def space_of(distributions: Mapping[str, BaseDistribution]) -> Space:
+    """Optuna's distributions as a space of ours, with choices as they are; SpaceError for what is none."""
+    return Space({name: _parameter(distribution) for name, distribution in distributions.items()})
+
+
+def distributions_of(space: Space) -> dict[str, BaseDistribution]:
+    """A space as Optuna's distributions, as `study.ask` takes them; conditions and constraints are lost."""
+    return {name: _distribution(parameter) for name, parameter in space.parameters.items()}
+
+
+# Inwards
+
+
+def _opened(source: Any, name: str | None) -> optuna.Study:
+    if isinstance(source, optuna.Study):
+        return source
+    storage = source
+    if isinstance(source, Path) or (isinstance(source, str) and "://" not in source):
+        path = Path(source)
+        if not path.is_file():
+            raise StorageError(f"{source}: there is no such file; give a file of Optuna's, or a URL.")
+        with open(path, "rb") as file:
+            is_sqlite = file.read(len(_SQLITE)) == _SQLITE
+        if is_sqlite:
+            storage = f"sqlite:///{path}"
+        else:
+            backend = optuna.storages.journal.JournalFileBackend(str(path))
+            storage = optuna.storages.JournalStorage(backend)
+    try:
+        return optuna.load_study(study_name=name, storage=storage)
+    except (KeyError, ValueError) as error:
+        there = ", ".join(map(repr, optuna.get_all_study_names(storage))) or "none"
+        wanted = f"no study {name!r}" if name is not None else "not one study alone"
+        raise StorageError(f"{source}: holds {wanted}; there is {there}.") from error
+
+
+def _events(trial: FrozenTrial, number: int, names: list[str], study: Study) -> Iterable[ev.Event]:
+    began = trial.datetime_start.timestamp() if trial.datetime_start is not None else 0.0
+    ended = trial.datetime_complete.timestamp() if trial.datetime_complete is not None else began
+    params = {name: _plain(value) for name, value in trial.params.items()}
+    declared = not study.history.define_by_run
+    if declared:
+        params = study.history.space.validate(params)
+    seed = derive_seed(study.history.seed, number)
+    yield ev.Started(began, number, params if declared else {}, seed, OWNER, OWNER)
+    if not declared:
+        for name, distribution in trial.distributions.items():
+            yield ev.Suggested(began, number, name, params[name], _parameter(distribution).to_dict())
+    if len(names) == 1:
+        for step, value in sorted(trial.intermediate_values.items()):
+            yield ev.Reported(ended, number, step + 1, {names[0]: value})
+    if attrs := {key: value for key, value in trial.user_attrs.items() if _is_json(value)}:
+        yield ev.Noted(ended, number, attrs)
+    state = FINISHED[trial.state]
+    metrics = dict(zip(names, trial.values or (), strict=False)) if state is not TrialState.FAILED else {}
+    if state is TrialState.COMPLETED and not all(math.isfinite(value) for value in metrics.values()):
+        state = TrialState.DIVERGED
+    metrics |= {_constraint(key): value for key, value in trial.constraints.items()}
+    error = trial.system_attrs.get("fail_reason") if state is TrialState.FAILED else None
+    yield ev.Ended(ended, number, state, metrics, OWNER, error, max(0.0, ended - began))
+
+
+def _parameter(distribution: BaseDistribution) -> Parameter:
+    if isinstance(distribution, CategoricalDistribution):
+        return Categorical([_plain(choice) for choice in distribution.choices])
+    return parameter_of(distribution)
+
+
+def _constraint(key: str) -> str:
+    return f"constraint {key}"
+
+
+def _plain(value: Any) -> Any:
+    """A choice as both sides can keep it: what is no scalar becomes text."""
+    return value if isinstance(value, _SCALARS) else repr(value)
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+# Outwards
+
+
+def _frozen(study: Study, trial: Trial) -> FrozenTrial:
+    goals, limits, space = study.history.objectives, study.history.limits, study.history.space
+    state = TheirState.PRUNED
+    if trial.state is TrialState.COMPLETED:
+        state = TheirState.COMPLETE
+    elif trial.state.failed:
+        state = TheirState.FAIL
+    names = [goal.metric for goal in goals]
+    curve = study.history.curve(trial.number, names[0]) if len(names) == 1 else ([], [])
+    frozen = optuna.create_trial(
+        state=state,
+        values=[trial.metrics[name] for name in names] if state is TheirState.COMPLETE else None,
+        params={name: _plain(value) for name, value in trial.params.items()},
+        distributions={name: _distribution(space[name]) for name in trial.params},
+        intermediate_values={step - 1: value for step, value in zip(*curve, strict=True)},
+        user_attrs={
+            **{name: value for name, value in trial.metrics.items() if name not in names},
+            **trial.attrs,
+            "greyhound": {"trial": trial.number, "state": trial.state.value, "source": trial.source},
+        },
+        system_attrs={"fail_reason": trial.error} if trial.error and state is TheirState.FAIL else {},
+        constraints={
+            str(limit): _over(limit, trial.metrics[limit.metric]) for limit in limits if limit.metric in trial.metrics
+        },
+    )
+    frozen.datetime_start = datetime.fromtimestamp(trial.started)
+    frozen.datetime_complete = datetime.fromtimestamp(trial.ended or trial.started)
+    return frozen
+
+
+def _over(limit: Limit, value: float) -> float:
+    return value - limit.bound if limit.upper else limit.bound - value
+
+
+def _distribution(parameter: Parameter) -> BaseDistribution:
+    if isinstance(parameter, Float):
+        return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+    if isinstance(parameter, Int):
+        return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+    choices = getattr(parameter, "choices", None)
+    if choices is None:
+        raise SpaceError(f"{parameter!r} has no counterpart in Optuna.")
+    return CategoricalDistribution([_plain(choice) for choice in choices])
