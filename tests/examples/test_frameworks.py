@@ -30,6 +30,11 @@ def test_lightning(example):
     assert study.best.metrics["val_accuracy"] > 0.5
 
 
+def test_lora(example):
+    best = example("lora_transformers").main(2, epochs=1, **SMALL)
+    assert best.objective > 0.4
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_examples_are_short(path):
     longest = 120 if path.stem == "digits" else 80
