@@ -30,6 +30,17 @@ def test_lightning(example):
     assert study.best.metrics["val_accuracy"] > 0.5
 
 
+@pytest.mark.parametrize("name", ["cnn", "vision_transformer"])
+def test_networks(example, name):
+    study = example(name).main(2, max_steps=2, **SMALL)
+    assert study.best.metrics["accuracy"] > 0.15
+
+
+def test_ddp(example):
+    study = example("ddp").main(1, max_steps=2, workers="serial", progress=False)
+    assert study.best.metrics["accuracy"] > 0.5
+
+
 def test_lora(example):
     best = example("lora_transformers").main(2, epochs=1, **SMALL)
     assert best.objective > 0.4

@@ -36,6 +36,7 @@ def train_in_parts(tmp_path_factory):
             )  # fmt: skip
             outcome = Function(train)(job, line)
             assert outcome.state is (TrialState.PAUSED if until else outcome.state), outcome.error
+            assert line.reports, outcome.error
             step = line.reports[-1][0]
         return line.reports, outcome
 
