@@ -23,6 +23,7 @@ from greyhound import events as ev
 from greyhound import samplers, schedulers
 from greyhound.analysis import ranking
 from greyhound.budget import Budget
+from greyhound.callbacks import Callback
 from greyhound.errors import StudyError
 from greyhound.evaluators import checkpoint
 from greyhound.evaluators.live import LiveTrial
@@ -61,7 +62,8 @@ class Study:
     None (memory), a file name, a database URL, or a Journal. name: the study within its storage.
     checkpoints: folder for checkpoints and logs, by default beside the study file. checkpoint_quota: the
     most that checkpoints may take, in bytes. target: how to make the evaluator again, for
-    `greyhound resume`. clock: gives Unix seconds.
+    `greyhound resume`. callbacks: called with the history and each event that this process adds to it, such as
+    the loggers of `greyhound.integrations.loggers`. clock: gives Unix seconds.
 
     Opening an existing study continues it; a changed space is mapped, a changed goal is refused.
     Raises StudyError, SpaceError, BudgetError or StorageError where something is wrong.
@@ -84,6 +86,7 @@ class Study:
         checkpoints: str | Path | None = None,
         checkpoint_quota: int | None = None,
         target: Mapping[str, Any] | None = None,
+        callbacks: Sequence[Callback] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         space = space if space is None or isinstance(space, Space) else Space(space)
@@ -99,7 +102,7 @@ class Study:
             target=target or {},
         )
         made = samplers.REGISTRY.make(sampler), _make_scheduler(scheduler, wanted)
-        self._setup(open_journal(storage, name), space, clock, checkpoints, checkpoint_quota)
+        self._setup(open_journal(storage, name), space, clock, checkpoints, checkpoint_quota, callbacks)
         self.sampler, self.scheduler = made
         self._declare(wanted)
         if more:
@@ -113,11 +116,13 @@ class Study:
         *,
         checkpoints: str | Path | None = None,
         checkpoint_quota: int | None = None,
+        callbacks: Sequence[Callback] = (),
         clock: Callable[[], float] = time.time,
     ) -> Study:
         """An existing study with the settings in its journal. StorageError where there is none."""
         study = cls.__new__(cls)
-        study._setup(open_journal(storage, name, create=False), None, clock, checkpoints, checkpoint_quota)
+        journal = open_journal(storage, name, create=False)
+        study._setup(journal, None, clock, checkpoints, checkpoint_quota, callbacks)
         settings = study.history.settings
         if settings is None:
             raise StudyError(f"{storage}: the study was created but never declared; run it again from its program.")
@@ -132,9 +137,11 @@ class Study:
         clock: Callable[[], float],
         checkpoints: str | Path | None,
         checkpoint_quota: int | None,
+        callbacks: Sequence[Callback],
     ) -> None:
         rules = {} if space is None else space.constraints
-        self._session = Session(journal, {name: rule for name, rule in rules.items() if callable(rule)}, clock)
+        functions = {name: rule for name, rule in rules.items() if callable(rule)}
+        self._session = Session(journal, functions, clock, callbacks)
         self._clock = clock
         self._prepared: tuple[int, list[dict[str, Any]]] | None = None
         self._folder = Path(checkpoints) if checkpoints is not None else folder_beside(journal)
@@ -421,6 +428,10 @@ class Study:
     def beat(self) -> None:
         """Tell other machines that this process lives, if it has been silent; `tune` does so by itself."""
         self._session.beat()
+
+    def flush(self) -> None:
+        """Let callbacks finish what they write elsewhere; `tune` and `close` do so by themselves."""
+        self._session.flush()
 
     def extend(self, budget: Any) -> None:
         """Raise the study's budget by this much, counted from what it has spent so far."""
