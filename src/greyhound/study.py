@@ -458,6 +458,11 @@ class Study:
     def __repr__(self) -> str:
         return f"<Study: {goals(self.history.objectives)}; {len(self.history)} trials; {self.sampler_name}>"
 
+    def _repr_html_(self) -> str:
+        from greyhound.analysis.notebook import study_html
+
+        return study_html(self.history, self.name)
+
     # Choosing
 
     def _choose(self, owner: str) -> ev.Started | ev.Resumed | None:
