@@ -1,4 +1,4 @@
-"""What a running study shows on the terminal: a live table, plain lines, or nothing."""
+"""What a running study shows: a live table on a terminal or in a notebook, plain lines, or nothing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from greyhound.analysis import ranking, summary
+from greyhound.analysis.notebook import study_html
 from greyhound.budget import duration
 from greyhound.errors import StudyError
 from greyhound.executors import Executor, WorkerInfo
+from greyhound.markup import paragraph, table
 from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class Display(Protocol):
 
 def make_display(progress: bool | str) -> Display:
     """progress: False for nothing, True or "live" for a table, "lines" for lines, "auto" by the terminal."""
+    if progress in ("auto", True, "live") and in_notebook():
+        return Notebook()
     if progress == "auto":
         progress = "live" if sys.stdout.isatty() else "lines"
     if progress is False:
@@ -160,6 +164,62 @@ class Live(Lines):
         if last not in self._told:
             self._told.add(last)
             self.warn(f"trial {number} {state.value}: {last}")
+
+
+class Notebook(Lines):
+    """A table in the cell's output, redrawn in place: plain HTML, no widget."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._handle: Any = None
+        self._drawn = 0.0
+        self._notes: list[str] = []
+
+    def update(self, history: History, executor: Executor) -> None:
+        """Draw, a few times a second at most."""
+        if time.monotonic() - self._drawn < _REFRESH_S:
+            return
+        left = time_left(history, time.time())
+        rows = [(name, device, *_progress(history, number)) for name, device, number in executor.workers]
+        workers = table(("worker", "device", "trial", "step", "value", "configuration"), rows)
+        self._draw(paragraph(left) + workers + study_html(history, "study"))
+
+    def warn(self, text: str) -> None:
+        """Keep it below the table."""
+        self._notes.append(text)
+
+    def failed(self, number: int, state: TrialState, error: str) -> None:
+        """Keep the first failure of each kind below the table."""
+        last = error.strip().splitlines()[-1]
+        if last not in self._told:
+            self._told.add(last)
+            self.warn(f"trial {number} {state.value}: {last}")
+
+    def finish(self, study: Study, interrupted: bool) -> None:
+        """The summary, and how to go on."""
+        self._notes += summary.lines(study.history)
+        if study.storage is not None:
+            self._notes.append(f"study file: {study.storage}; run this cell again to go on with it.")
+        self._draw(study_html(study.history, study.name))
+
+    def _draw(self, html: str) -> None:
+        from IPython import display
+
+        whole = display.HTML(html + "".join(paragraph(note) for note in self._notes))
+        if self._handle is None:
+            self._handle = display.display(whole, display_id=True)
+        else:
+            self._handle.update(whole)
+        self._drawn = time.monotonic()
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    if "ipykernel" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return getattr(get_ipython(), "kernel", None) is not None
 
 
 def picture(history: History, workers: Sequence[WorkerInfo], now: float) -> RenderableType:

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from greyhound import events as ev
+from greyhound.callbacks import Callback, Callbacks
 from greyhound.errors import StudyError
 from greyhound.history import History
 from greyhound.settings import missing_constraints
@@ -22,11 +23,16 @@ _RECOVER_EVERY_S = 10.0
 class Session:
     """A journal and its fold, kept in step.
 
-    functions: the space's constraints that are functions, by name. clock: gives Unix seconds.
+    functions: the space's constraints that are functions, by name. clock: gives Unix seconds. callbacks: who
+    is told of what this process wrote.
     """
 
     def __init__(
-        self, journal: Journal, functions: Mapping[str, Callable[..., Any]], clock: Callable[[], float]
+        self,
+        journal: Journal,
+        functions: Mapping[str, Callable[..., Any]],
+        clock: Callable[[], float],
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.journal = journal
         self.history = History(functions)
@@ -34,6 +40,7 @@ class Session:
         self.owner: str | None = None
         self.closed = False
         self._functions = functions
+        self._callbacks = Callbacks(callbacks)
         self._position = 0
         self._last_recovery = -math.inf
         self.refresh()
@@ -55,6 +62,13 @@ class Session:
             self._position = last
         else:
             self.refresh()
+        claims = (ev.Started, ev.Resumed)
+        held = [event for event in events if not isinstance(event, claims) or self.holds(event.trial)]
+        self._callbacks.tell(self.history, held)
+
+    def flush(self) -> None:
+        """Let callbacks finish what they write elsewhere."""
+        self._callbacks.flush(self.history)
 
     def join(self) -> str:
         """The name under which this process claims trials. StudyError where it can't drive the study."""
@@ -104,6 +118,7 @@ class Session:
             mine = [trial.number for trial in self.history.running if trial.owner == self.owner]
             self.append(*(ev.Requeued(now, number, "interrupted") for number in mine), ev.Left(now, self.owner))
             presence.leave(self.owner)
+        self.flush()
         self.journal.close()
 
     def _check_constraints(self) -> None:

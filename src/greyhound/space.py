@@ -31,6 +31,7 @@ from greyhound.constraints import Constraint, Rule, make_constraint
 from greyhound.errors import SpaceError
 from greyhound.evolution import gains, tightened, why_not, widen
 from greyhound.kinds import Bool, Categorical, Float, Int, Ordinal, parameter_from_dict
+from greyhound.markup import paragraph, table
 from greyhound.parameters import UNSET, Parameter, Where, nowhere
 from greyhound.spacefile import locator, read_json, read_text, read_yaml, write_yaml
 from greyhound.values import did_you_mean, exact, show
@@ -194,6 +195,11 @@ class Space:
         if self._constraints:
             lines.append(f"    constraint={self.constraints!r},\n")
         return f"Space(\n{''.join(lines)})"
+
+    def _repr_html_(self) -> str:
+        columns = ("parameter", "kind", "values", "default", "exists where")
+        rows = [(name, *_described(parameter)) for name, parameter in self._parameters.items()]
+        return table(columns, rows) + "".join(paragraph(f"constraint: {name}") for name in self._constraints)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self._parameters, self.constraints)
@@ -542,6 +548,18 @@ def _rules(data: Any, functions: Mapping[str, Callable[..., Any]], where: Where)
 
 def _quoted(names: Mapping[str, object]) -> str:
     return ", ".join(repr(name) for name in names)
+
+
+def _described(parameter: Parameter) -> tuple[str, str, str, str]:
+    """Kind, values, default and condition of a parameter, in words."""
+    told = parameter.to_dict()
+    if "low" in told:
+        values = f"{told['low']:g} to {told['high']:g}" + (f" by {told['step']:g}" if told.get("step") else "")
+        values += ", by magnitude" if told.get("log") else ""
+    else:
+        values = ", ".join(show(value) for value in told.get("choices") or told.get("values") or (False, True))
+    default = show(parameter.default) if parameter.has_default else ""
+    return told["type"], values, default, condition_text(parameter)
 
 
 def _restored(parameters: Mapping[str, Parameter], rules: Mapping[str, Rule]) -> Space:

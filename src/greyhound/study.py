@@ -23,6 +23,7 @@ from greyhound import events as ev
 from greyhound import replay, samplers, schedulers
 from greyhound.analysis import ranking
 from greyhound.budget import Budget
+from greyhound.callbacks import Callback
 from greyhound.errors import StudyError
 from greyhound.evaluators import checkpoint
 from greyhound.evaluators.inheritance import inherit
@@ -70,7 +71,8 @@ class Study:
     from; see `greyhound.warm`. storage: None (memory), a file name, a database URL, or a Journal. name: the
     study within its storage. checkpoints: folder for checkpoints and logs, by default beside the study file.
     checkpoint_quota: the most that checkpoints may take, in bytes. target: how to make the evaluator again, for
-    `greyhound resume`. clock: gives Unix seconds.
+    `greyhound resume`. callbacks: called with the history and each event that this process adds to it, such as
+    the loggers of `greyhound.integrations.loggers`. clock: gives Unix seconds.
 
     Opening an existing study continues it; a changed space is mapped, a changed goal is refused.
     Raises StudyError, SpaceError, BudgetError or StorageError where something is wrong.
@@ -95,6 +97,7 @@ class Study:
         checkpoints: str | Path | None = None,
         checkpoint_quota: int | None = None,
         target: Mapping[str, Any] | None = None,
+        callbacks: Sequence[Callback] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         space = space if space is None or isinstance(space, Space) else Space(space)
@@ -115,7 +118,7 @@ class Study:
 
             wanted = replace(wanted, known=read_known(warm_start, space, wanted.objectives))
         made = samplers.REGISTRY.make(sampler), _make_scheduler(scheduler, wanted)
-        self._setup(open_journal(storage, name), space, clock, checkpoints, checkpoint_quota)
+        self._setup(open_journal(storage, name), space, clock, checkpoints, checkpoint_quota, callbacks)
         self.sampler, self.scheduler = made
         self._declare(wanted)
         if more:
@@ -129,11 +132,13 @@ class Study:
         *,
         checkpoints: str | Path | None = None,
         checkpoint_quota: int | None = None,
+        callbacks: Sequence[Callback] = (),
         clock: Callable[[], float] = time.time,
     ) -> Study:
         """An existing study with the settings in its journal. StorageError where there is none."""
         study = cls.__new__(cls)
-        study._setup(open_journal(storage, name, create=False), None, clock, checkpoints, checkpoint_quota)
+        journal = open_journal(storage, name, create=False)
+        study._setup(journal, None, clock, checkpoints, checkpoint_quota, callbacks)
         settings = study.history.settings
         if settings is None:
             raise StudyError(f"{storage}: the study was created but never declared; run it again from its program.")
@@ -148,9 +153,11 @@ class Study:
         clock: Callable[[], float],
         checkpoints: str | Path | None,
         checkpoint_quota: int | None,
+        callbacks: Sequence[Callback],
     ) -> None:
         rules = {} if space is None else space.constraints
-        self._session = Session(journal, {name: rule for name, rule in rules.items() if callable(rule)}, clock)
+        functions = {name: rule for name, rule in rules.items() if callable(rule)}
+        self._session = Session(journal, functions, clock, callbacks)
         self._clock = clock
         self._prepared: tuple[int, list[dict[str, Any]]] | None = None
         self._folder = Path(checkpoints) if checkpoints is not None else folder_beside(journal)
@@ -464,6 +471,10 @@ class Study:
         """Tell other machines that this process lives, if it has been silent; `tune` does so by itself."""
         self._session.beat()
 
+    def flush(self) -> None:
+        """Let callbacks finish what they write elsewhere; `tune` and `close` do so by themselves."""
+        self._session.flush()
+
     def extend(self, budget: Any) -> None:
         """Raise the study's budget by this much, counted from what it has spent so far."""
         more, now = Budget.parse(budget), self._clock()
@@ -488,6 +499,11 @@ class Study:
 
     def __repr__(self) -> str:
         return f"<Study: {goals(self.history.objectives)}; {len(self.history)} trials; {self.sampler_name}>"
+
+    def _repr_html_(self) -> str:
+        from greyhound.analysis.notebook import study_html
+
+        return study_html(self.history, self.name)
 
     # Choosing
 

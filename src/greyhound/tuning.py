@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, cast
 
 from greyhound.budget import parse_seconds
+from greyhound.callbacks import Callback
 from greyhound.display import Display, make_display
 from greyhound.errors import EvaluationError, StudyError
 from greyhound.evaluators.function import Function, from_target, import_path
@@ -59,13 +60,14 @@ def tune(
     enqueue: Sequence[Mapping[str, Any]] = (),
     checkpoints: str | Path | None = None,
     checkpoint_quota: int | None = None,
+    callbacks: Sequence[Callback] = (),
     progress: bool | str = "auto",
 ) -> Study:
     """Find good hyperparameters for a training function; the study that it made or continued.
 
     train: a function of one argument, the trial, or its import path ("package.module:function" or
-    "file.py:function"). space, maximize, minimize, subject_to, max_steps, budget, audit, sampler, scheduler,
-    seed, warm_start, storage, name, checkpoints, checkpoint_quota: see Study. workers: how many worker processes,
+    "file.py:function"). space, maximize, minimize, subject_to, max_steps, budget, audit, sampler, scheduler, seed,
+    warm_start, storage, name, checkpoints, checkpoint_quota, callbacks: see Study. workers: how many worker processes,
     "auto" for as many as GPUs (or, without, cores) allow, "serial" to train in this process.
     gpus_per_trial: GPUs of each, a fraction to share one. cores_per_trial: CPU cores of each.
     trial_timeout: the longest that one run of a trial may take, such as "30m". enqueue: configurations
@@ -99,6 +101,7 @@ def tune(
         name=name,
         checkpoints=checkpoints,
         checkpoint_quota=checkpoint_quota,
+        callbacks=callbacks,
         target={**target, **options} if target else {},
     )
     check_placeholders(evaluator, study)
@@ -180,6 +183,7 @@ def drive(study: Study, executor: Executor, display: Display) -> bool:
     finally:
         executor.shutdown()
         loop.leave()
+        study.flush()
     display.finish(study, loop.interrupted)
     return loop.interrupted
 

@@ -263,3 +263,60 @@ def test_random_states_of_cuda_come_back(tmp_path):
     torch.cuda.manual_seed_all(6)
     checkpoint.load(tmp_path, {"model": model})
     assert torch.equal(torch.randn(8, device="cuda"), expected)
+
+
+class Folder:
+    """Keeps its state in a file of its own."""
+
+    def __init__(self, text=""):
+        self.text = text
+
+    def save_to(self, folder):
+        (folder / "text.txt").write_text(self.text)
+
+    def load_from(self, folder):
+        self.text = (folder / "text.txt").read_text()
+
+
+def test_what_writes_files_of_its_own_is_kept_with_the_checkpoint_that_names_them(tmp_path):
+    for step, text in enumerate(["first", "second"], 1):
+        checkpoint.save(tmp_path, step, {"folder": Folder(text), "box": Box(step)})
+    kept = Folder()
+    assert checkpoint.load(tmp_path, {"folder": kept, "box": Box()}).step == 2
+    assert kept.text == "second"
+    assert checkpoint.files(tmp_path, "folder").joinpath("text.txt").read_text() == "second"
+    assert [file.read_text() for file in tmp_path.rglob("*.txt")] == ["second"], "no older files stay"
+    assert checkpoint.size(tmp_path) == checkpoint.latest(tmp_path).stat().st_size + len("second")
+    checkpoint.remove(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_a_save_that_failed_change_nothing(tmp_path):
+    checkpoint.save(tmp_path, 1, {"folder": Folder("whole"), "box": Box(1)})
+    with pytest.raises(CheckpointError):
+        checkpoint.save(tmp_path, 2, {"folder": Folder("torn"), "box": Box(object())})
+    kept = Folder()
+    assert checkpoint.load(tmp_path, {"folder": kept, "box": Box()}).step == 1
+    assert kept.text == "whole"
+
+
+@pytest.mark.parametrize("wrap", [torch.nn.DataParallel, lambda model: torch.compile(model, backend="eager")])
+def test_a_wrapped_model_is_kept_as_what_it_wraps(wrap, tmp_path):
+    model = network()["model"]
+    path = checkpoint.save(tmp_path, 1, {"model": wrap(model)})
+    plain = network()["model"]
+    plain.load_state_dict(torch.load(path, weights_only=True)["objects"]["model"])
+    wrapped = network()["model"]
+    checkpoint.load(tmp_path, {"model": wrap(wrapped)})
+    for mine, *theirs in zip(model.parameters(), plain.parameters(), wrapped.parameters(), strict=True):
+        assert all(torch.equal(mine, other) for other in theirs)
+
+
+def test_a_generator_goes_on_where_it_was(tmp_path):
+    generator = torch.Generator().manual_seed(5)
+    torch.rand(3, generator=generator)
+    checkpoint.save(tmp_path, 1, {"generator": generator})
+    expected = torch.rand(3, generator=generator)
+    fresh = torch.Generator()
+    checkpoint.load(tmp_path, {"generator": fresh})
+    assert torch.equal(torch.rand(3, generator=fresh), expected)

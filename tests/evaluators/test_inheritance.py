@@ -54,6 +54,31 @@ def test_what_is_held_stays_though_the_parent_goes_on_or_is_gone(folders):
     assert held(place) == 4
 
 
+class Written:
+    """A state in a file of its own."""
+
+    text = ""
+
+    def save_to(self, folder):
+        (folder / "state.txt").write_text(self.text)
+
+    def load_from(self, folder):
+        self.text = (folder / "state.txt").read_text()
+
+
+def test_what_wrote_files_of_its_own_is_held_too(folders):
+    mother, child = folders
+    checkpoint.remove(mother)
+    wrote = Written()
+    wrote.text = "of four"
+    checkpoint.save(mother, 4, {"trainer": wrote})
+    place = inherit(mother, child)
+    checkpoint.remove(mother)
+    found = Written()
+    assert adopt(place, {"trainer": found}).step == 4
+    assert found.text == "of four"
+
+
 def test_a_trial_with_a_checkpoint_of_its_own_holds_no_other(folders):
     mother, child = folders
     checkpoint.save(child, 6, {"counter": Counter(6)})

@@ -173,3 +173,23 @@ def test_a_line_that_is_some_other_file_is_not_written_to(tmp_path):
 def test_a_script_starts_without_the_rest_of_greyhound():
     done = run("import sys\ngreyhound.report(1, score=0.5)\nprint({'numpy', 'torch', 'sqlalchemy'} & set(sys.modules))")
     assert done.stdout.endswith("set()\n")
+
+
+def test_inside_of_a_training_they_speak_for_its_trial():
+    def deep_inside(step):
+        greyhound.report(step, score=greyhound.params()["x"] * step)
+
+    def train(trial):
+        for step in range(1, 10):
+            deep_inside(step)
+
+    study = greyhound.tune(
+        train, {"x": greyhound.Float(0.0, 1.0)}, maximize="score", max_steps=9, budget=3, workers="serial",
+        scheduler="asha", progress=False,
+    )  # fmt: skip
+    for trial in study.trials:
+        assert [report.metrics["score"] for report in trial.reports] == [
+            trial.params["x"] * step for step in range(1, trial.step + 1)
+        ]
+    assert min(trial.step for trial in study.trials) < 9, "a report leaves the training where the trial is paused"
+    assert greyhound.params() == {}

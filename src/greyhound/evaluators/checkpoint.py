@@ -3,6 +3,9 @@
 Where torch is in use the file is `checkpoint.pt`, written by torch.save and read with weights_only=True;
 `torch.load(path, weights_only=True)["objects"]["model"]` is the state dict of what was registered as
 `model`. Trainings without torch get `checkpoint.npz`: JSON and numpy arrays. Neither holds a pickled object.
+
+What writes files of its own, such as a framework's trainer, gets a new folder below `files/` each time; the
+checkpoint names the one that belongs to it, and the others are removed.
 """
 
 from __future__ import annotations
@@ -12,30 +15,24 @@ import io
 import json
 import os
 import random
+import shutil
 import sys
+import uuid
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from greyhound.errors import CheckpointError
+from greyhound.evaluators.stateful import InFiles, Stateful, bare, in_files
 
 VERSION = 1
 TORCH_NAME = "checkpoint.pt"
 PLAIN_NAME = "checkpoint.npz"
+FILES_NAME = "files"
 _TEMPORARY = ".checkpoint.tmp"
 _TAG = "__greyhound__"
-
-
-class Stateful(Protocol):
-    """What can be kept: a model, an optimiser, a scheduler, a gradient scaler, an object of your own."""
-
-    def state_dict(self) -> Any:
-        """All that is needed to go on."""
-
-    def load_state_dict(self, state: Any) -> Any:
-        """Take up what state_dict gave."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class Loaded:
 def save(
     folder: Path,
     step: int,
-    objects: Mapping[str, Stateful],
+    objects: Mapping[str, Stateful | InFiles],
     reports: Sequence[tuple[int, Mapping[str, float]]] = (),
 ) -> Path:
     """Write the states of `objects` after `step` steps, and all random states; the file's path.
@@ -57,15 +54,17 @@ def save(
     The file appears by a rename, after its content is on disk: a kill leaves the old one or the new one.
     CheckpointError where a state holds something that can't be kept, or the disk refuses.
     """
-    content: dict[str, Any] = {
-        "version": VERSION,
-        "step": step,
-        "reports": [[at, dict(metrics)] for at, metrics in reports],
-        "random": _random_states(),
-        "objects": {name: each.state_dict() for name, each in objects.items()},
-    }
+    version = uuid.uuid4().hex
     with_torch = "torch" in sys.modules
     try:
+        content: dict[str, Any] = {
+            "version": VERSION,
+            "step": step,
+            "reports": [[at, dict(metrics)] for at, metrics in reports],
+            "random": random_states(),
+            "objects": {name: _state(each, folder / FILES_NAME / version / name) for name, each in objects.items()},
+            "files": version,
+        }
         data = _pack_torch(content) if with_torch else _pack_plain(content)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / (TORCH_NAME if with_torch else PLAIN_NAME)
@@ -74,10 +73,13 @@ def save(
         raise CheckpointError(f"{folder}: the checkpoint cannot be written: {error}.") from error
     with contextlib.suppress(FileNotFoundError):
         (folder / (PLAIN_NAME if with_torch else TORCH_NAME)).unlink()
+    for old in _versions(folder):
+        if old.name != version:
+            shutil.rmtree(old, ignore_errors=True)
     return path
 
 
-def load(folder: Path, objects: Mapping[str, Stateful]) -> Loaded | None:
+def load(folder: Path, objects: Mapping[str, Stateful | InFiles]) -> Loaded | None:
     """Bring objects and random states to where the folder's checkpoint left them; None where there is none.
 
     CheckpointError where the file is damaged, newer, or of other objects than these.
@@ -94,13 +96,32 @@ def load(folder: Path, objects: Mapping[str, Stateful]) -> Loaded | None:
         )
     for name, each in objects.items():
         try:
-            each.load_state_dict(states[name])
+            if in_files(each):
+                each.load_from(_files(folder, content, name))
+            else:
+                bare(each).load_state_dict(states[name])
         except Exception as error:
             why = " ".join(str(error).split())
             raise CheckpointError(f"{path}: {name} does not take its state back: {why}") from error
-    _restore_random_states(content["random"])
+    restore_random_states(content["random"])
     reports = tuple((int(at), {str(k): float(v) for k, v in metrics.items()}) for at, metrics in content["reports"])
     return Loaded(content["step"], reports)
+
+
+def files(folder: Path, name: str) -> Path | None:
+    """Where the folder's checkpoint has the files of the object registered as `name`; None where it has none."""
+    path = latest(folder)
+    there = _files(folder, _read(path), name) if path is not None else None
+    return there if there is not None and there.is_dir() else None
+
+
+def copy_files(source: Path, folder: Path) -> None:
+    """Copy what objects wrote themselves for the checkpoint in `source`, as far as it isn't in `folder` yet."""
+    for version in _versions(source):
+        there = folder / FILES_NAME / version.name
+        if not there.exists():
+            with contextlib.suppress(OSError):  # the other training replaced it meanwhile
+                shutil.copytree(version, there)
 
 
 def latest(folder: Path) -> Path | None:
@@ -113,12 +134,35 @@ def remove(folder: Path) -> None:
     """Remove the checkpoint; the rest of the folder stays."""
     for name in (TORCH_NAME, PLAIN_NAME, _TEMPORARY):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / FILES_NAME, ignore_errors=True)
 
 
 def size(folder: Path) -> int:
     """Bytes that the checkpoint takes."""
     path = latest(folder)
-    return path.stat().st_size if path is not None else 0
+    own = path.stat().st_size if path is not None else 0
+    return own + sum(file.stat().st_size for file in (folder / FILES_NAME).rglob("*") if file.is_file())
+
+
+def _state(each: Any, files: Path) -> Any:
+    """The object's state; of one that writes files, those are on disk then."""
+    if not in_files(each):
+        return bare(each).state_dict()
+    files.mkdir(parents=True)
+    each.save_to(files)
+    for file in files.rglob("*"):
+        if file.is_file():
+            with open(file, "rb") as written:
+                os.fsync(written.fileno())
+    return None
+
+
+def _files(folder: Path, content: Mapping[str, Any], name: str) -> Path:
+    return folder / FILES_NAME / str(content.get("files")) / name
+
+
+def _versions(folder: Path) -> Sequence[Path]:
+    return list((folder / FILES_NAME).iterdir()) if (folder / FILES_NAME).is_dir() else ()
 
 
 def _write_whole(temporary: Path, path: Path, data: bytes) -> None:
@@ -283,7 +327,8 @@ def _is_array(value: Any) -> bool:
     return numpy is not None and isinstance(value, numpy.ndarray) and value.dtype != object
 
 
-def _random_states() -> dict[str, Any]:
+def random_states() -> dict[str, Any]:
+    """The states of all random generators that are in use: Python's, numpy's, torch's, CUDA's."""
     version, internal, gauss = random.getstate()
     states: dict[str, Any] = {"python": [version, list(internal), gauss]}
     if (numpy := sys.modules.get("numpy")) is not None and "numpy.random" in sys.modules:
@@ -296,7 +341,8 @@ def _random_states() -> dict[str, Any]:
     return states
 
 
-def _restore_random_states(states: Mapping[str, Any]) -> None:
+def restore_random_states(states: Mapping[str, Any]) -> None:
+    """Bring the random generators back to what `random_states` gave."""
     try:
         if "python" in states:
             version, internal, gauss = states["python"]

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from greyhound.errors import EvaluationError
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.outcomes import completed, raised
+from greyhound.evaluators.reporting import training
 from greyhound.jobs import Channel, Job, Outcome
 
 
@@ -44,7 +45,8 @@ class Function:
         trial = LiveTrial(job, channel)
         begin = time.monotonic()
         try:
-            outcome = completed(trial, self.train(trial))
+            with training(trial):
+                outcome = completed(trial, self.train(trial))
         except KeyboardInterrupt:
             raise
         except BaseException as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from greyhound.evaluators import checkpoint
+from greyhound.evaluators.stateful import InFiles, Stateful
 
 PARENT = "parent"
 """The folder, within a trial's, of the checkpoint that it starts from."""
@@ -29,6 +30,7 @@ def inherit(source: Path, folder: Path) -> Path:
     if path is None or checkpoint.latest(place) is not None or checkpoint.latest(folder) is not None:
         return place
     place.mkdir(parents=True, exist_ok=True)
+    checkpoint.copy_files(source, place)
     try:
         os.link(path, place / path.name)
     except FileExistsError:
@@ -37,10 +39,11 @@ def inherit(source: Path, folder: Path) -> Path:
         with contextlib.suppress(FileNotFoundError):
             shutil.copyfile(path, place / _TEMPORARY)
             os.replace(place / _TEMPORARY, place / path.name)
+    checkpoint.copy_files(source, place)  # those of a checkpoint that was written between
     return place
 
 
-def adopt(folder: Path, objects: Mapping[str, checkpoint.Stateful]) -> checkpoint.Loaded | None:
+def adopt(folder: Path, objects: Mapping[str, Stateful | InFiles]) -> checkpoint.Loaded | None:
     """As checkpoint.load, but the options that optimisers were made with stay, with a new learning rate's schedule.
 
     The learning rate that was loaded is scaled by how much the one given now differs from the one that the

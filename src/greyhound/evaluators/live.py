@@ -17,6 +17,7 @@ from typing import Any
 
 from greyhound.errors import SpaceError, StudyError, TrialPaused, TrialStopped
 from greyhound.evaluators import checkpoint as checkpoints
+from greyhound.evaluators import stateful
 from greyhound.evaluators.inheritance import adopt
 from greyhound.evaluators.reporting import checked
 from greyhound.jobs import Answer, Channel, Choice, Job, Note, Progress
@@ -47,7 +48,7 @@ class LiveTrial:
         self.verdict = Verdict.CONTINUE
         self.last_metrics: dict[str, float] = {}
         self._channel = channel
-        self._objects: dict[str, checkpoints.Stateful] | None = None
+        self._objects: dict[str, stateful.Stateful | stateful.InFiles] | None = None
         self._reports: list[tuple[int, Mapping[str, float]]] = []
         self._saved_at = -math.inf
         self._save_seconds = 0.0
@@ -82,18 +83,22 @@ class LiveTrial:
 
     # Pausing and going on
 
-    def checkpoint(self, **objects: checkpoints.Stateful) -> int:
+    def checkpoint(self, **objects: Any) -> int:
         """Keep these objects' states, and take up what an earlier run left; the step to start from.
 
-        objects: anything with state_dict and load_state_dict, by name. Random states of Python, numpy,
-        torch and CUDA are kept and restored with them. A trial that starts from another's checkpoint takes
-        that one's states, but its optimisers keep the learning rate and other options that they were made with.
-        Raises StudyError for a wrong object or a second call, CheckpointError for a file that can't be used.
+        objects: by name, anything with state_dict and load_state_dict, with save_to(folder) and
+        load_from(folder), or a torch.Generator. A compiled or data-parallel model is kept as what it wraps.
+        Random states of Python, numpy, torch and CUDA are kept and restored with them. A trial that starts
+        from another's checkpoint takes that one's states, but its optimisers keep the learning rate and other
+        options that they were made with. Raises StudyError for a wrong object or a second call,
+        CheckpointError for a file that can't be used.
         """
         if self._objects is not None:
             raise StudyError("trial.checkpoint was called before; register all objects in one call.")
         for name, each in objects.items():
-            if not callable(getattr(each, "state_dict", None)) or not callable(getattr(each, "load_state_dict", None)):
+            bare = stateful.bare(each)
+            keeps = callable(getattr(bare, "state_dict", None)) and callable(getattr(bare, "load_state_dict", None))
+            if not keeps and not stateful.in_files(each):
                 raise StudyError(
                     f"trial.checkpoint: {name} is a {type(each).__name__} without state_dict and load_state_dict."
                 )

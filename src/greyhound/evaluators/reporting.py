@@ -1,4 +1,4 @@
-"""For scripts: `greyhound.report` and `greyhound.params`, wherever the script is run.
+"""For code that is given no trial: `greyhound.report` and `greyhound.params`, in a script and inside of a training.
 
 Run by Greyhound, a script finds the descriptor of a socket to its worker in the environment; a line of
 JSON goes out for each report, and a line comes back with the verdict. Run by hand, reports are printed.
@@ -7,6 +7,7 @@ What a report may hold is checked here, for `trial.report` too: this module stay
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
@@ -14,24 +15,48 @@ import operator
 import os
 import socket
 import sys
-from collections.abc import Mapping
-from typing import Any, TextIO
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
 
 from greyhound.errors import StudyError
 from greyhound.values import show
+
+if TYPE_CHECKING:
+    from greyhound.evaluators.live import LiveTrial
 
 LINE = "GREYHOUND_LINE"
 PARAMS = "GREYHOUND_PARAMS"
 LARGEST_STEP = 2**53
 """Above it a float, as JSON has them, leaves out whole numbers."""
 
+_trials: list[LiveTrial] = []  # those that this process trains, the innermost last
+
+
+@contextlib.contextmanager
+def training(trial: LiveTrial) -> Iterator[None]:
+    """Let `report` and `params` speak for this trial."""
+    _trials.append(trial)
+    try:
+        yield
+    finally:
+        _trials.remove(trial)
+
+
+def current_trial() -> LiveTrial | None:
+    """The trial that this process trains, by a function or a task; None in a script and outside of a study."""
+    return _trials[-1] if _trials else None
+
 
 def report(step: int, **metrics: Any) -> None:
     """Tell metrics after `step` steps. Ends the script, with exit code 0, when the trial is to go no further.
 
-    Outside of a study the metrics are printed as a line of JSON and nothing else happens. StudyError for a
-    step that is no whole number of at least 0, for metrics that are no numbers, and for none.
+    Inside of a training function it is the trial's own `report`. Outside of a study the metrics are printed as
+    a line of JSON and nothing else happens. StudyError for a step that is no whole number of at least 0, for
+    metrics that are no numbers, and for none.
     """
+    if (trial := current_trial()) is not None:
+        trial.report_metrics(step, metrics)
+        return
     step, values = checked("greyhound.report", step, metrics)
     message = json.dumps({"step": step, **values})
     line = _line()
@@ -50,6 +75,8 @@ def report(step: int, **metrics: Any) -> None:
 
 def params() -> dict[str, Any]:
     """The trial's parameters by name; empty outside of a study."""
+    if (trial := current_trial()) is not None:
+        return dict(trial.params)
     found = json.loads(os.environ.get(PARAMS, "{}"))
     return dict(found)
 

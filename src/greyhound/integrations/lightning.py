@@ -1,0 +1,284 @@
+"""PyTorch Lightning: trials that its Trainer trains.
+
+    def train(trial):
+        callback = GreyhoundCallback(trial, monitor="val_acc")
+        trainer = Trainer(max_epochs=trial.max_steps, callbacks=[callback])
+        trainer.fit(Classifier(**trial.params), Digits(), ckpt_path=callback.ckpt_path)
+
+A step is an epoch. What is kept is Lightning's own checkpoint, and what is logged is what is reported.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greyhound._lazy import require
+from greyhound.errors import EvaluationError
+from greyhound.evaluators import checkpoint
+from greyhound.evaluators.live import LiveTrial
+from greyhound.evaluators.reporting import report
+from greyhound.space import Float, Int, Ordinal, Space
+from greyhound.tuning import tune
+
+if TYPE_CHECKING:
+    from greyhound.study import Study
+
+# Projects are written for either package; a callback has to be of the one whose Trainer runs it.
+_OLD_NAME = "pytorch_lightning"
+pl = require(
+    _OLD_NAME if _OLD_NAME in sys.modules and "lightning" not in sys.modules else "lightning.pytorch", "lightning"
+)
+
+CHECKPOINT = "lightning.ckpt"
+_QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+
+
+class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-defined]
+    """Reports what is logged after each epoch (after each validation, where there is one), and leaves when told to.
+
+    trial: the trial; None in a script that `greyhound run` runs. monitor: the logged metric that is the
+    study's objective, or one for each objective; None where the objectives have the metrics' own names.
+    Everything else that is logged is reported too. EvaluationError where a monitored metric is not logged.
+
+    ckpt_path: what to give to `Trainer.fit`: the checkpoint to go on from, None at the start.
+    """
+
+    def __init__(self, trial: LiveTrial | None = None, monitor: str | Sequence[str] | None = None) -> None:
+        super().__init__()
+        self.trial = trial
+        self.monitor = [monitor] if isinstance(monitor, str) else list(monitor or ())
+        self.ckpt_path: Path | None = None
+        self._trainer: Any = None
+        self._validated = False
+        self._resumed = False
+        self._random: Mapping[str, Any] | None = None
+        if trial is not None:
+            if self.monitor and len(self.monitor) != len(trial.job.objectives):
+                raise EvaluationError(
+                    f"GreyhoundCallback: monitor names {len(self.monitor)} metrics for the study's "
+                    f"{len(trial.job.objectives)} objectives ({', '.join(trial.job.objectives)}); name one for each."
+                )
+            trial.checkpoint(lightning=self)
+            self._random = checkpoint.random_states()
+
+    # What trial.checkpoint keeps
+
+    def save_to(self, folder: Path) -> None:
+        """Lightning's checkpoint, into the folder."""
+        self._trainer.save_checkpoint(folder / CHECKPOINT)
+
+    def load_from(self, folder: Path) -> None:
+        """Take note of where it is; Trainer.fit loads it."""
+        self.ckpt_path = folder / CHECKPOINT
+        self._resumed = True
+
+    # Lightning's hooks
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Remember the trainer."""
+        self._trainer = trainer
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Step the schedulers that wait for a metric: Lightning does so after the epoch's checkpoint is written."""
+        if not self._resumed or self.trial is None:
+            return
+        for config in trainer.lr_scheduler_configs:
+            value = self.trial.last_metrics.get(config.monitor) if config.reduce_on_plateau else None
+            if value is not None and config.interval == "epoch" and trainer.current_epoch % config.frequency == 0:
+                config.scheduler.step(value)
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Go on with the random numbers of the run before; making the model has used some since."""
+        if self._resumed and self._random is not None:
+            checkpoint.restore_random_states(self._random)
+            self._random = None
+            if (fetcher := getattr(trainer.fit_loop, "_data_fetcher", None)) is not None:
+                iter(fetcher)  # Lightning shuffled this epoch's data before it came here
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """There is something new to report."""
+        self._validated = not trainer.sanity_checking
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Report; leaves the fit by TrialPaused or TrialStopped where told to."""
+        if trainer.enable_validation and not self._validated:
+            return
+        self._validated = False
+        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self._check(logged)
+        if self.trial is None:
+            report(trainer.current_epoch + 1, **logged)
+        else:
+            wanted = dict(zip(self.trial.job.objectives, self.monitor, strict=False))
+            self.trial.report_metrics(
+                trainer.current_epoch + 1, {**logged, **{name: logged[metric] for name, metric in wanted.items()}}
+            )
+
+    def _check(self, logged: Mapping[str, float]) -> None:
+        monitored = self.monitor or (self.trial.job.objectives if self.trial is not None else ())
+        for metric in monitored:
+            if metric not in logged:
+                raise EvaluationError(
+                    f"GreyhoundCallback: {metric!r} is not logged after an epoch; what is: "
+                    f"{', '.join(sorted(logged)) or 'nothing'}. Log it with self.log({metric!r}, ...), or "
+                    f"monitor one of these."
+                )
+
+
+def checkpoint_file(trial: Any) -> Path | None:
+    """Lightning's checkpoint of a trial such as `study.best`, for `load_from_checkpoint`; None where none is kept."""
+    return None if trial.checkpoint is None else _existing(checkpoint.files(trial.checkpoint.parent, "lightning"))
+
+
+def _existing(folder: Path | None) -> Path | None:
+    return None if folder is None else folder / CHECKPOINT
+
+
+def tune_lightning(
+    module: Callable[..., Any],
+    datamodule: Any,
+    space: Space | Mapping[str, Any],
+    *,
+    max_steps: int,
+    monitor: str | Sequence[str] | None = None,
+    trainer: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Study:
+    """Tune a LightningModule as it is; the study.
+
+    module: its class, or a function that makes one. datamodule: the class of a LightningDataModule, or one
+    ready made, or anything else that `Trainer.fit` loads from; None where the module has its own loaders.
+    space: a parameter goes to the first of module, datamodule and Trainer that takes an argument of its
+    name; "model.NAME", "data.NAME" and "trainer.NAME" say to which. max_steps: epochs of a full training.
+    monitor: see GreyhoundCallback. trainer: arguments of Trainer that are the same for all trials.
+    options: those of `tune`: maximize, minimize, budget, workers, storage and so on.
+
+    EvaluationError where nobody takes a parameter; otherwise as `tune`.
+    """
+    space = space if isinstance(space, Space) else Space(space)
+    training = _Training(module, datamodule, monitor, dict(trainer or {}))
+    training.split(dict.fromkeys(space.names))
+    return tune(training, space, max_steps=max_steps, **options)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """The training function of tune_lightning."""
+
+    module: Callable[..., Any]
+    datamodule: Any
+    monitor: str | Sequence[str] | None
+    trainer: Mapping[str, Any]
+
+    def __call__(self, trial: LiveTrial) -> None:
+        arguments = self.split(trial.params)
+        pl.seed_everything(trial.seed, workers=True, verbose=False)
+        callback = GreyhoundCallback(trial, self.monitor)
+        fixed = dict(self.trainer)
+        usual = {**_QUIET, "devices": 1, "default_root_dir": trial.directory}
+        callbacks = [*fixed.pop("callbacks", ()), callback]
+        trainer = pl.Trainer(
+            **{**usual, **fixed, **arguments["trainer"]}, max_epochs=trial.max_steps, callbacks=callbacks
+        )
+        data = self.datamodule(**arguments["data"]) if callable(self.datamodule) else self.datamodule
+        trainer.fit(self.module(**arguments["model"]), data, ckpt_path=callback.ckpt_path)
+
+    def split(self, params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """The parameters by who takes them."""
+        takers = {"model": self.module, "trainer": pl.Trainer}
+        if callable(self.datamodule):
+            takers = {"model": self.module, "data": self.datamodule, "trainer": pl.Trainer}
+        found: dict[str, dict[str, Any]] = {"model": {}, "data": {}, "trainer": {}}
+        for name, value in params.items():
+            owner, dot, rest = name.partition(".")
+            if dot and owner in takers:
+                found[owner][rest] = value
+                continue
+            taker = next((each for each, made in takers.items() if name in _arguments(made)), None)
+            if taker is None:
+                raise EvaluationError(
+                    f"{name}: no argument of this name; the module takes {', '.join(_arguments(self.module)) or 'none'}"
+                    f"{_of_data(self.datamodule)}, and Trainer takes its own. Name the parameter like the argument."
+                )
+            found[taker][name] = value
+        return found
+
+
+def narrow(
+    space: Space,
+    module: Any,
+    datamodule: Any = None,
+    *,
+    lr: str | None = "lr",
+    batch_size: str | None = None,
+    decades: float = 1.0,
+    **trainer: Any,
+) -> Space:
+    """A space narrowed by Lightning's Tuner, which trains a few batches for it.
+
+    module, datamodule: instances, with the attributes that the Tuner sets. lr: the learning rate's name in
+    the space and in the module: it is left `decades` powers of ten around what `Tuner.lr_find` suggests,
+    which becomes its default. batch_size: the batch size's name in the space and in the datamodule:
+    values above the largest that fits into memory by `Tuner.scale_batch_size` are dropped. None leaves either alone.
+    trainer: arguments of the Trainer. EvaluationError where a parameter is missing or nothing is left of it.
+    """
+    quiet = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+    }
+    parameters = dict(space.parameters)
+    if lr is not None:
+        rate = _parameter(space, lr, Float)
+        tuner = pl.tuner.Tuner(pl.Trainer(**{**quiet, **trainer}))
+        found = tuner.lr_find(module, datamodule=datamodule, attr_name=lr, update_attr=False)
+        suggestion = None if found is None else found.suggestion()
+        if suggestion is not None:
+            low, high = max(rate.low, suggestion / 10**decades), min(rate.high, suggestion * 10**decades)
+            if low >= high:
+                raise EvaluationError(
+                    f"{lr}: lr_find suggests {suggestion:.3g}, far outside of {rate.low:g} to {rate.high:g}; widen it."
+                )
+            middle = min(max(suggestion, low), high)
+            parameters[lr] = Float(low, high, log=True, default=middle, when=rate.when)
+    if batch_size is not None:
+        sizes = _parameter(space, batch_size, Int, Ordinal)
+        tuner = pl.tuner.Tuner(pl.Trainer(**{**quiet, **trainer}))
+        largest = tuner.scale_batch_size(module, datamodule=datamodule, batch_arg_name=batch_size)
+        if largest is not None:
+            parameters[batch_size] = _up_to(batch_size, sizes, int(largest))
+    return Space(parameters, constraint=space.constraints)
+
+
+def _up_to(name: str, sizes: Int | Ordinal, largest: int) -> Int | Ordinal:
+    if isinstance(sizes, Int):
+        if sizes.low > largest:
+            raise EvaluationError(f"{name}: only {largest} fit into memory; let it begin there.")
+        return Int(sizes.low, min(sizes.high, largest), log=sizes.log, step=sizes.step, when=sizes.when)
+    fitting = [size for size in sizes.choices if size <= largest]
+    if not fitting:
+        raise EvaluationError(f"{name}: only {largest} fit into memory; let it begin there.")
+    return Ordinal(fitting, when=sizes.when)
+
+
+def _parameter(space: Space, name: str, *kinds: type) -> Any:
+    if name not in space or not isinstance(space[name], kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise EvaluationError(f"narrow: the space needs a {wanted} named {name!r}; it has {', '.join(space.names)}.")
+    return space[name]
+
+
+def _arguments(made: Callable[..., Any]) -> list[str]:
+    """Names of the arguments that a class or function takes."""
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [name for name, each in inspect.signature(made).parameters.items() if each.kind in kinds]
+
+
+def _of_data(datamodule: Any) -> str:
+    return f", the datamodule {', '.join(_arguments(datamodule)) or 'none'}" if callable(datamodule) else ""

@@ -1,0 +1,96 @@
+"""MLflow: a parent run for the study, a child run for each trial."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from greyhound._lazy import require
+from greyhound.integrations.loggers.base import Logger, final
+from greyhound.trial import Trial, TrialState
+
+_STATUS = {TrialState.COMPLETED: "FINISHED", TrialState.STOPPED: "FINISHED", TrialState.LOST: "KILLED"}
+
+
+class MLflow(Logger):
+    """Writes to a tracking server or a local store.
+
+    study: names the parent run, and the study when it goes on: its runs are found again by it. experiment: its
+    name. tracking_uri: such as "sqlite:///mlflow.db"; by default as MLflow is set up. Needs the extra "mlflow".
+    """
+
+    def __init__(self, study: str, experiment: str = "greyhound", tracking_uri: str | None = None) -> None:
+        super().__init__()
+        require("mlflow", "mlflow")
+        self._study = study
+        self._experiment_name = experiment
+        self._uri = tracking_uri
+        self._client: Any = None
+        self._experiment = ""
+        self._parent = ""
+        self._runs: dict[int, str] = {}
+
+    def begin(self, trial: Trial) -> None:
+        """Find or make the trial's run, and its parameters."""
+        self._connect()
+        run = self._runs.get(trial.number) or self._find(str(trial.number))
+        if run is None:
+            tags = {"mlflow.parentRunId": self._parent, "greyhound.trial": str(trial.number)}
+            run = self._create(f"trial {trial.number}", tags)
+            for name, value in trial.params.items():
+                self._client.log_param(run, name, value)
+        else:
+            self._client.update_run(run, status="RUNNING")
+        self._runs[trial.number] = run
+
+    def report(self, trial: Trial, step: int, metrics: Mapping[str, float]) -> None:
+        """Log metrics."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        told = [Metric(name, value, now, step) for name, value in metrics.items()]
+        self._client.log_batch(self._runs[trial.number], metrics=told)
+
+    def end(self, trial: Trial) -> None:
+        """Say how it ended; a run that may go on stays scheduled."""
+        run = self._runs[trial.number]
+        told = trial.reports[-1].metrics if trial.reports else {}
+        self.report(trial, trial.step, {name: value for name, value in trial.metrics.items() if name not in told})
+        self._client.set_tag(run, "greyhound.state", trial.state.value)
+        if trial.error:
+            self._client.set_tag(run, "greyhound.error", trial.error[-4000:])
+        if final(trial):
+            self._client.set_terminated(run, _STATUS.get(trial.state, "FAILED"))
+        else:
+            self._client.update_run(run, status="SCHEDULED")
+
+    def finish(self, best: Trial | None) -> None:
+        """The best values and parameters, on the parent run."""
+        if self._client is None:
+            return
+        if best is not None:
+            for name, value in best.metrics.items():
+                self._client.log_metric(self._parent, f"best_{name}", value)
+            self._client.set_tag(self._parent, "greyhound.best_trial", str(best.number))
+        self._client.set_terminated(self._parent, "FINISHED")
+
+    def _connect(self) -> None:
+        if self._client is not None:
+            return
+        from mlflow import MlflowClient
+
+        client = MlflowClient(self._uri)
+        found = client.get_experiment_by_name(self._experiment_name)
+        self._experiment = found.experiment_id if found else client.create_experiment(self._experiment_name)
+        self._client = client
+        self._parent = self._find("study") or self._create(self._study, {"greyhound.trial": "study"})
+
+    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+        run = self._client.create_run(self._experiment, run_name=name, tags={**tags, "greyhound.study": self._study})
+        return str(run.info.run_id)
+
+    def _find(self, trial: str) -> str | None:
+        named = f"tags.`greyhound.study` = '{self._study}' and tags.`greyhound.trial` = '{trial}'"
+        found = self._client.search_runs([self._experiment], named, max_results=1)
+        return str(found[0].info.run_id) if found else None

@@ -1,0 +1,313 @@
+"""PyTorch: one trial over several processes; and `Batches`, which can be left in the middle of an epoch.
+
+    study = gh.tune(distributed(train, processes=4), space, gpus_per_trial=4, ...)
+
+Rank 0 runs in the trial's own process and owns the trial; the other ranks are processes beside it. What
+rank 0 gets to know, parameters, the step to start from and verdicts, is broadcast, so that all ranks start, pause
+and stop together. The function is the same on all ranks, and is given a `RankTrial`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from greyhound._lazy import require
+from greyhound.errors import EvaluationError, TrialEnded
+from greyhound.evaluators import checkpoint
+from greyhound.evaluators.live import LiveTrial
+from greyhound.executors.pickling import pickled
+from greyhound.integrations.torch_data import Batches as Batches
+from greyhound.jobs import Job
+
+torch = require("torch", "torch")
+
+_BOOT = (
+    "import json, sys; start = json.loads(sys.argv[1]); sys.path[:] = start.pop('path'); "
+    "from greyhound.integrations.torch import follow; follow(**start)"
+)
+_PATIENCE_S = 30.0
+
+
+def distributed(
+    train: Callable[[RankTrial], Any], processes: int, backend: str | None = None
+) -> Callable[[LiveTrial], Any]:
+    """A training function for `tune` that runs `train` on several ranks of one process group.
+
+    train: a function of the trial, called on every rank with the group made. processes: ranks, at least 1;
+    with GPUs give gpus_per_trial the same number, and each rank gets one. backend: of the group; by default
+    "nccl" where each rank has a GPU, else "gloo". What rank 0 returns counts.
+
+    An error on any rank fails the trial with that rank's traceback. EvaluationError for a wrong argument.
+    """
+    if isinstance(processes, bool) or not isinstance(processes, int) or processes < 1:
+        raise EvaluationError(f"distributed: processes must be a whole number of at least 1; got {processes!r}.")
+    return _Distributed(train, processes, backend)
+
+
+class RankTrial:
+    """A trial as one of its ranks sees it; on every rank the same calls have to be made, in the same order.
+
+    rank, ranks: which of how many. params, number, seed, step, max_steps, directory: those of the trial. Give
+    each rank its own random numbers by `torch.manual_seed(trial.seed + trial.rank)`.
+    """
+
+    def __init__(self, job: Job, rank: int, ranks: int, trial: LiveTrial | None) -> None:
+        self.rank, self.ranks = rank, ranks
+        self.number, self.seed = job.number, job.seed
+        self.params: dict[str, Any] = dict(job.params)
+        self.step = job.step
+        self._job = job
+        self._trial = trial
+        self._states = _Ranks()
+        # Verdicts go their own way, so that they may be broadcast whatever the backend of the training is.
+        self._group = torch.distributed.new_group(backend="gloo")
+
+    @property
+    def max_steps(self) -> int:
+        """The full length of a training; EvaluationError where the study declares none."""
+        if self._job.max_steps is None:
+            raise EvaluationError("this study has no max_steps; give max_steps= to tune.")
+        return self._job.max_steps
+
+    @property
+    def directory(self) -> Path:
+        """The trial's own folder, the same on all ranks."""
+        if self._job.directory is None:
+            raise EvaluationError("this trial has no folder: its study keeps no files.")
+        self._job.directory.mkdir(parents=True, exist_ok=True)
+        return self._job.directory
+
+    @property
+    def device(self) -> str:
+        """ "cuda:RANK" where there is a GPU for each rank, else "cpu"."""
+        return f"cuda:{self.rank}" if _enough_gpus(self.ranks) else "cpu"
+
+    def checkpoint(self, **objects: Any) -> int:
+        """As `trial.checkpoint`; every rank takes up the states, and its own random states.
+
+        Objects have to be alike on all ranks, as the replicas of DistributedDataParallel are.
+        """
+        kept = {**objects, "ranks": self._states}
+
+        def on_first() -> tuple[int, Path | None]:
+            if self._trial is None:
+                raise RuntimeError("rank 0 has the trial")
+            start = self._trial.checkpoint(**kept)
+            job = self._job
+            folders = (folder for folder in (job.directory, job.parent) if folder is not None)
+            return start, next((folder for folder in folders if checkpoint.latest(folder) is not None), None)
+
+        self.step, folder = self._agreed(on_first)
+        if folder is not None:
+            if self.rank:
+                checkpoint.load(folder, kept)
+            self._states.restore(self.rank)
+        return self.step
+
+    def report(self, step: int, /, **metrics: Any) -> None:
+        """As `trial.report`; the metrics of rank 0 count, so average them over the ranks first where they differ.
+
+        Leaves the training on every rank where the scheduler says so.
+        """
+        self._states.gathered = self._gather(checkpoint.random_states())
+        self._agreed(lambda: self._owned.report_metrics(step, metrics))
+        self.step = max(self.step, step)
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """As of the trial; rank 0 does it."""
+        if self.rank == 0:
+            self._owned.set_user_attr(key, value)
+
+    def suggest_float(self, name: str, low: float, high: float, **options: Any) -> float:
+        """As of the trial, the same on all ranks."""
+        return float(self._suggested(name, lambda: self._owned.suggest_float(name, low, high, **options)))
+
+    def suggest_int(self, name: str, low: int, high: int, **options: Any) -> int:
+        """As of the trial, the same on all ranks."""
+        return int(self._suggested(name, lambda: self._owned.suggest_int(name, low, high, **options)))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """As of the trial, the same on all ranks."""
+        return self._suggested(name, lambda: self._owned.suggest_categorical(name, choices))
+
+    @property
+    def _owned(self) -> LiveTrial:
+        if self._trial is None:
+            raise RuntimeError("only rank 0 owns the trial")
+        return self._trial
+
+    def _suggested(self, name: str, suggest: Callable[[], Any]) -> Any:
+        self.params[name] = self._agreed(suggest)
+        return self.params[name]
+
+    def _agreed(self, on_first: Callable[[], Any]) -> Any:
+        """What the function returns on rank 0, on every rank; what it raises there is raised on all."""
+        told: list[Any] = [None, None]
+        if self.rank == 0:
+            try:
+                told[0] = on_first()
+            except BaseException as error:
+                told[1] = type(error) if isinstance(error, TrialEnded) else EvaluationError(f"rank 0: {error}")
+                torch.distributed.broadcast_object_list(told, src=0, group=self._group)
+                raise
+        torch.distributed.broadcast_object_list(told, src=0, group=self._group)
+        if told[1] is not None:
+            raise told[1]
+        return told[0]
+
+    def _gather(self, mine: Any) -> list[Any]:
+        gathered: list[Any] | None = [None] * self.ranks if self.rank == 0 else None
+        torch.distributed.gather_object(mine, gathered, dst=0, group=self._group)
+        return gathered or []
+
+
+class _Ranks:
+    """The random states of all ranks, in the checkpoint that rank 0 writes."""
+
+    def __init__(self) -> None:
+        self.gathered: list[Any] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"random": self.gathered}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.gathered = state["random"]
+
+    def restore(self, rank: int) -> None:
+        if rank < len(self.gathered):
+            checkpoint.restore_random_states(self.gathered[rank])
+
+
+@dataclass(frozen=True)
+class _Distributed:
+    """The training function that `distributed` makes."""
+
+    train: Callable[[RankTrial], Any]
+    processes: int
+    backend: str | None
+
+    def __call__(self, trial: LiveTrial) -> Any:
+        with tempfile.TemporaryDirectory(prefix="greyhound-ranks-") as folder, self._followers(trial, folder) as ranks:
+            try:
+                with _group(Path(folder), 0, self.processes, self.backend):
+                    try:
+                        returned = self.train(RankTrial(trial.job, 0, self.processes, trial))
+                    except Exception as error:  # asked before the group is gone, which makes the others fail
+                        if (why := ranks.failure()) is not None:
+                            raise RuntimeError(why) from error
+                        raise
+            except TrialEnded:
+                ranks.wait()
+                raise
+            ranks.wait()
+            return returned
+
+    @contextlib.contextmanager
+    def _followers(self, trial: LiveTrial, folder: str) -> Iterator[_Followers]:
+        program = Path(folder) / "train.pickle"
+        program.write_bytes(pickled(self.train))  # type: ignore[arg-type]
+        (Path(folder) / "job.pickle").write_bytes(pickle.dumps(trial.job))
+        followers = _Followers(folder, self.processes, self.backend)
+        try:
+            yield followers
+        finally:
+            followers.end()
+
+
+class _Followers:
+    """The processes of ranks 1 and up."""
+
+    def __init__(self, folder: str, ranks: int, backend: str | None) -> None:
+        path = [str(entry) or os.getcwd() for entry in sys.path]
+        start = {"path": path, "folder": folder, "ranks": ranks, "backend": backend, "parent": os.getpid()}
+        self._folder = Path(folder)
+        self._processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", _BOOT, json.dumps({**start, "rank": rank})], stdin=subprocess.DEVNULL
+            )
+            for rank in range(1, ranks)
+        ]
+
+    def wait(self) -> None:
+        """Until all have ended; RuntimeError with the traceback of one that failed."""
+        for process in self._processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_PATIENCE_S)
+        if (why := self.failure()) is not None:
+            raise RuntimeError(why)
+
+    def failure(self) -> str | None:
+        """What a rank that failed said, if one did; it may be about to end, so a second is waited for that."""
+        give_up = time.monotonic() + 1.0
+        while True:
+            for rank, process in enumerate(self._processes, 1):
+                if process.poll():
+                    said = self._folder / f"error-{rank}.txt"
+                    how = said.read_text() if said.exists() else f"it ended with exit code {process.returncode}"
+                    return f"rank {rank} failed:\n{how}"
+            if time.monotonic() > give_up or all(process.poll() == 0 for process in self._processes):
+                return None
+            time.sleep(0.02)
+
+    def end(self) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def follow(folder: str, rank: int, ranks: int, backend: str | None, parent: int) -> None:
+    """The whole life of a rank other than 0: train along, and leave a word where it fails."""
+    _die_with(parent)
+    place = Path(folder)
+    try:
+        with _group(place, rank, ranks, backend):
+            train = pickle.loads((place / "train.pickle").read_bytes())
+            job = pickle.loads((place / "job.pickle").read_bytes())
+            with contextlib.suppress(TrialEnded):
+                train(RankTrial(job, rank, ranks, None))
+    except BaseException as error:
+        if not str(error).startswith("rank 0: "):
+            (place / f"error-{rank}.txt").write_text(traceback.format_exc())
+        sys.stdout.flush()
+        os._exit(1)  # no farewell: the others must see at once that this rank is gone
+
+
+@contextlib.contextmanager
+def _group(folder: Path, rank: int, ranks: int, backend: str | None) -> Iterator[None]:
+    chosen = backend or ("nccl" if _enough_gpus(ranks) else "gloo")
+    if _enough_gpus(ranks):
+        torch.cuda.set_device(rank)
+    store = torch.distributed.FileStore(str(folder / "store"), ranks)
+    torch.distributed.init_process_group(chosen, store=store, rank=rank, world_size=ranks)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(Exception):
+            torch.distributed.destroy_process_group()
+
+
+def _enough_gpus(ranks: int) -> bool:
+    return bool(torch.cuda.is_available() and torch.cuda.device_count() >= ranks)
+
+
+def _die_with(parent: int) -> None:
+    """Let Linux kill this process when its parent dies; a parent that is gone already ends it now."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
+    if os.getppid() != parent:
+        os._exit(1)

@@ -1,0 +1,60 @@
+"""A data loader that a training may leave in the middle of an epoch and take up there again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from greyhound._lazy import require
+from greyhound.errors import EvaluationError
+
+torch = require("torch", "torch")
+
+
+class Batches:
+    """The batches of one epoch after the other, for `trial.checkpoint(batches=batches)`.
+
+    dataset: with a length and items by number. batch_size: items of a batch, at least 1; the last may be
+    smaller. shuffle: another order each epoch, derived from seed and epoch alone. options: those of
+    torch.utils.data.DataLoader, such as num_workers. Iterating gives the rest of the current epoch, what
+    was loaded ahead but not handed out included. epoch: counted from 0. EvaluationError for a wrong batch_size.
+    """
+
+    def __init__(self, dataset: Any, batch_size: int, *, shuffle: bool = True, seed: int = 0, **options: Any) -> None:
+        if batch_size < 1:
+            raise EvaluationError(f"Batches: batch_size must be at least 1; got {batch_size}.")
+        self.epoch = 0
+        self._done = 0  # batches of this epoch that were handed out
+        self._dataset = dataset
+        self._batch_size = batch_size
+        self._shuffle = shuffle
+        self._seed = seed
+        self._options = options
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch."""
+        return math.ceil(len(self._dataset) / self._batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        rest = self._order()[self._done :]
+        for batch in torch.utils.data.DataLoader(self._dataset, batch_sampler=rest, **self._options):
+            self._done += 1
+            if self._done == len(self):
+                self.epoch, self._done = self.epoch + 1, 0
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Where it is."""
+        return {"epoch": self.epoch, "done": self._done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from there."""
+        self.epoch, self._done = state["epoch"], state["done"]
+
+    def _order(self) -> list[list[int]]:
+        """The numbers of the items of each batch of the epoch."""
+        generator = torch.Generator().manual_seed((self._seed * 1_000_003 + self.epoch) % 2**63)
+        count = len(self._dataset)
+        numbers = torch.randperm(count, generator=generator) if self._shuffle else torch.arange(count)
+        return [part.tolist() for part in numbers.split(self._batch_size)]

@@ -1,0 +1,197 @@
+"""Lightning: what is logged is reported, its own checkpoint is what a trial goes on from."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
+from torch.utils.data import DataLoader, TensorDataset
+
+import greyhound as gh
+from greyhound.errors import EvaluationError
+from greyhound.integrations.lightning import GreyhoundCallback, checkpoint_file, narrow, tune_lightning
+from greyhound.trial import TrialState
+
+PROJECT = Path(__file__).parents[1] / "programs" / "lightning_project" / "main.py"
+torch.set_num_threads(1)
+
+
+class Net(LightningModule):
+    def __init__(self, lr=0.05, dropout=0.3, plateau=False):
+        super().__init__()
+        self.lr, self.plateau = lr, plateau
+        self.layers = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(dropout), torch.nn.Linear(8, 1))
+
+    def training_step(self, batch, index):
+        loss = (self.layers(batch[0]).squeeze(1) - batch[1]).square().mean()
+        self.log("train_loss", loss, on_epoch=True, on_step=False)
+        return loss
+
+    def validation_step(self, batch, index):
+        self.log("val_loss", (self.layers(batch[0]).squeeze(1) - batch[1]).square().mean())
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.lr)
+        if self.plateau:
+            scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=10.0)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": "val_loss"}}
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)]
+
+
+class Data(LightningDataModule):
+    def __init__(self, batch_size=8):
+        super().__init__()
+        self.batch_size = batch_size
+        inputs = torch.linspace(-1, 1, 128).reshape(32, 4).sin()
+        self.examples = TensorDataset(inputs, inputs.sum(1))
+
+    def train_dataloader(self):
+        return DataLoader(self.examples, self.batch_size, shuffle=True)
+
+    def val_dataloader(self):
+        return DataLoader(self.examples, 32)
+
+
+QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+
+
+def train(trial):
+    seed_everything(trial.seed, verbose=False)
+    callback = GreyhoundCallback(trial, monitor="val_loss")
+    trainer = Trainer(max_epochs=trial.max_steps, callbacks=[callback], **QUIET)
+    trainer.fit(Net(**trial.params), Data(), ckpt_path=callback.ckpt_path)
+
+
+@pytest.mark.parametrize("plateau", [False, True])
+def test_a_paused_training_ends_bit_for_bit_as_an_unbroken_one(train_in_parts, plateau):
+    params = {"lr": 0.05, "plateau": plateau}
+    unbroken, _ = train_in_parts(train, params, max_steps=5)
+    broken, outcome = train_in_parts(train, params, pauses=[1, 2, 4], max_steps=5)
+    assert outcome.state is TrialState.COMPLETED
+    assert broken == unbroken
+    assert [step for step, _ in broken] == [1, 2, 3, 4, 5]
+    assert broken[0][1].keys() == {"train_loss", "val_loss", "score"}
+
+
+def test_a_metric_that_is_not_logged_lists_those_that_are(train_in_parts):
+    def wrong(trial):
+        callback = GreyhoundCallback(trial, monitor="val_acc")
+        Trainer(max_epochs=1, callbacks=[callback], **QUIET).fit(Net(), Data())
+
+    _, outcome = train_in_parts_failing(train_in_parts, wrong)
+    assert outcome.state is TrialState.FAILED
+    assert "'val_acc' is not logged after an epoch; what is: train_loss, val_loss." in outcome.error
+
+
+def train_in_parts_failing(train_in_parts, wrong):
+    def reporting_first(trial):
+        trial.report(0, score=0.0)
+        wrong(trial)
+
+    return train_in_parts(reporting_first, {}, max_steps=1)
+
+
+def test_only_fresh_validations_are_reported(train_in_parts):
+    def every_other(trial):
+        callback = GreyhoundCallback(trial, monitor="val_loss")
+        options = {"max_epochs": 4, "check_val_every_n_epoch": 2, "callbacks": [callback]}
+        Trainer(**options, **QUIET).fit(Net(), Data(), ckpt_path=callback.ckpt_path)
+
+    reports, _ = train_in_parts(every_other, {}, pauses=[2], max_steps=4)
+    assert [step for step, _ in reports] == [2, 4]
+
+
+SPACE = gh.Space(
+    {
+        "lr": gh.Float(1e-4, 0.3, log=True, default=0.01),
+        "batch_size": gh.Ordinal([8, 16], default=16),
+        "trainer.gradient_clip_val": gh.Float(0.1, 2.0, default=1.0),
+    }
+)
+
+
+def test_tune_lightning_tunes_module_data_and_trainer(tmp_path):
+    options = {"minimize": "val_loss", "max_steps": 4, "progress": False, "sampler": "random", "trainer": QUIET}
+    study = tune_lightning(Net, Data, SPACE, budget=4, workers="serial", storage=tmp_path / "s.db", **options)
+    assert {trial.state for trial in study.trials} <= {TrialState.COMPLETED, TrialState.PAUSED}
+    assert study.best.metrics["val_loss"] < study.baseline.metrics["val_loss"] * 1.0001
+    net = Net.load_from_checkpoint(checkpoint_file(study.best), weights_only=True)
+    inputs, targets = Data().examples.tensors
+    net.eval()
+    loss = (net.layers(inputs).squeeze(1) - targets).square().mean().item()
+    assert loss == pytest.approx(study.best.metrics["val_loss"], rel=1e-5), "the file is the winner's"
+    for trial in study.trials:
+        if trial.state is TrialState.COMPLETED and trial.number not in (study.best.number, study.baseline.number):
+            assert not (study.folder / f"trial-{trial.number:05d}" / "files").exists(), "losers leave no files"
+
+
+def test_a_parameter_that_nobody_takes_is_refused_at_once():
+    with pytest.raises(EvaluationError, match=r"width: no argument.*module takes lr, dropout, plateau, the datamodule"):
+        tune_lightning(Net, Data, {"width": gh.Int(1, 4)}, max_steps=1, minimize="val_loss")
+
+
+def test_a_worker_that_is_killed_loses_nothing(tmp_path, train_in_parts):
+    def killed_once(trial):
+        class Kill(GreyhoundCallback):
+            def on_train_epoch_start(self, trainer, module):
+                super().on_train_epoch_start(trainer, module)
+                if trainer.current_epoch == 2 and not (tmp_path / "killed").exists():
+                    (tmp_path / "killed").touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        torch.set_num_threads(1)
+        seed_everything(7, verbose=False)
+        callback = Kill(trial, monitor="val_loss")
+        starts = tmp_path / "starts"
+        starts.write_text((starts.read_text() if starts.exists() else "") + f"{trial.step} ")
+        trainer = Trainer(max_epochs=trial.max_steps, callbacks=[callback], **QUIET)
+        trainer.fit(Net(**trial.params), Data(), ckpt_path=callback.ckpt_path)
+
+    study = gh.tune(
+        killed_once, {"lr": gh.Float(0.01, 0.1, default=0.05)}, minimize="score", max_steps=4, budget=1,
+        workers=1, progress=False,
+    )  # fmt: skip
+    assert study.trials[0].restarts == 1
+    assert (tmp_path / "starts").read_text().split()[0] == "0"
+    unbroken, _ = train_in_parts(train, {"lr": 0.05}, max_steps=4)
+    told = [report.metrics["val_loss"] for report in study.trials[0].reports]
+    assert told == [each["val_loss"] for _, each in unbroken]
+
+
+def test_the_tuner_narrows_a_space(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    space = gh.Space(lr=gh.Float(1e-7, 10.0, log=True), dropout=gh.Float(0.0, 0.5))
+    seed_everything(0, verbose=False)
+    narrowed = narrow(space, Net(dropout=0.0), Data(32), lr="lr", accelerator="cpu", max_epochs=100)
+    found = narrowed["lr"].default
+    assert narrowed["lr"].high == pytest.approx(min(10.0, found * 10))
+    assert narrowed["lr"].low == pytest.approx(max(1e-7, found / 10))
+    assert 1e-4 < found < 1.0
+    assert narrowed["dropout"] == space["dropout"]
+    with pytest.raises(EvaluationError, match="needs a Float named 'rate'"):
+        narrow(space, Net(), Data(), lr="rate")
+
+
+@pytest.mark.slow
+def test_a_lightning_cli_project_is_tuned_by_greyhound_run(tmp_path):
+    (tmp_path / "space.yaml").write_text("lr: {type: float, low: 0.001, high: 0.3, log: true}\n")
+    command = [
+        sys.executable, "-m", "greyhound", "run", str(PROJECT), "--space", "space.yaml", "--minimize", "val_loss",
+        "--max-steps", "3", "--budget", "2 trials", "--workers", "1", "--storage", "study.db", "--no-report",
+        "--", "fit", "--model.lr={lr}", "--trainer.max_epochs={max_steps}",
+        "--trainer.default_root_dir={directory}",
+        "--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.dirpath={directory}",
+        "--trainer.callbacks.save_last=true", "--trainer.callbacks.save_on_train_epoch_end=true",
+        "--trainer.callbacks+=greyhound.integrations.lightning.GreyhoundCallback",
+        "--trainer.callbacks.monitor=val_loss", "--ckpt_path=last",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    study = gh.Study.load(tmp_path / "study.db")
+    assert [trial.error for trial in study.trials] == [None] * 2
+    assert study.history.completed
+    assert all(trial.metrics["val_loss"] > 0 for trial in study.trials)

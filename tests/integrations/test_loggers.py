@@ -1,0 +1,175 @@
+"""Loggers: what the study was told is found where people look; one that fails changes nothing."""
+
+import csv
+import json
+import math
+import time
+
+import pytest
+
+import greyhound as gh
+from greyhound.integrations.loggers import CSV, Logger, MLflow, TensorBoard, WandB
+from greyhound.study import Study
+from greyhound.trial import TrialState
+
+SPACE = gh.Space(x=gh.Float(0.0, 1.0, default=0.5), kind=gh.Categorical(["a", "b"], default="a"))
+OPTIONS = {"maximize": "score", "max_steps": 4, "workers": "serial", "sampler": "random", "progress": False}
+
+
+class Walk:
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+def train(trial):
+    for step in range(trial.checkpoint(walk=Walk()), trial.max_steps):
+        trial.report(step + 1, score=trial.params["x"] * (step + 1), rate=0.1)
+
+
+def told(study):
+    """All that was reported: (trial, step, metric, value)."""
+    return {
+        (trial.number, report.step, name, value)
+        for trial in study.trials
+        for report in trial.reports
+        for name, value in report.metrics.items()
+    }
+
+
+def run(logger, budget=5, **options):
+    return gh.tune(train, SPACE, budget=budget, callbacks=[logger], **{**OPTIONS, **options})
+
+
+def test_csv_has_every_report_and_every_ending(tmp_path):
+    study = run(CSV(tmp_path / "logs"))
+    with open(tmp_path / "logs" / "reports.csv") as file:
+        rows = {(int(r["trial"]), int(r["step"]), r["metric"], float(r["value"])) for r in csv.DictReader(file)}
+    assert rows == told(study)
+    with open(tmp_path / "logs" / "trials.csv") as file:
+        ended = {int(row["trial"]): row for row in csv.DictReader(file)}
+    for trial in study.trials:
+        row = ended[trial.number]
+        assert (row["state"], int(row["step"])) == (trial.state.value, trial.step)
+        assert json.loads(row["params"]) == trial.params
+        assert json.loads(row["metrics"]) == trial.metrics
+
+
+def test_tensorboard_has_scalars_and_hparams(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    study = run(TensorBoard(tmp_path))
+    found = {}
+    for trial in study.trials:
+        events = EventAccumulator(str(tmp_path / f"trial-{trial.number:05d}"))
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            found |= {(trial.number, each.step, tag): each.value for each in events.Scalars(tag)}
+        content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+        start = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
+        assert start.hparams["x"].number_value == trial.params["x"]
+        assert start.hparams["kind"].string_value == trial.params["kind"]
+        ended = "_hparams_/session_end_info" in events.summary_metadata
+        assert ended == (trial.state is TrialState.COMPLETED)
+    assert found == pytest.approx({(trial, step, tag): value for trial, step, tag, value in told(study)})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_has_a_child_run_a_trial_and_finds_it_again(tmp_path):
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    first = run(MLflow("digits", tracking_uri=uri), 2, storage=tmp_path / "study.db", name="digits", scheduler="asha")
+    first.close()
+    study = run(MLflow("digits", tracking_uri=uri), 5, storage=tmp_path / "study.db", name="digits", scheduler="asha")
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("greyhound").experiment_id
+    runs = {each.data.tags["greyhound.trial"]: each for each in client.search_runs([experiment])}
+    parent = runs.pop("study")
+    assert len(runs) == len(study.trials) == 5, "a trial that went on has one run"
+    found = set()
+    for number, each in runs.items():
+        trial = study.trials[int(number)]
+        assert each.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert each.data.params == {"x": str(trial.params["x"]), "kind": trial.params["kind"]}
+        assert each.info.status == {"completed": "FINISHED", "paused": "SCHEDULED"}[trial.state.value]
+        for name in trial.metrics:
+            history = client.get_metric_history(each.info.run_id, name)
+            found |= {(trial.number, point.step, name, point.value) for point in history}
+    assert found == told(study)
+    assert parent.data.metrics["best_score"] == study.best.metrics["score"]
+
+
+@pytest.mark.slow
+def test_wandb_has_a_run_a_trial_offline(tmp_path):
+    study = run(WandB("digits", folder=tmp_path), 2, scheduler="none")
+    files = list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert len(files) == 2
+    for trial in study.trials:
+        (file,) = [each for each in files if f"digits-{trial.number}-{trial.seed:x}" in each.name]
+        data = file.read_bytes()
+        assert b"score" in data
+        assert str(trial.params["x"]).encode() in data
+
+
+def test_a_logger_that_fails_changes_nothing_and_is_told_of_once(caplog):
+    class Failing(Logger):
+        def begin(self, trial):
+            raise OSError("the disk is full")
+
+        def report(self, trial, step, metrics):
+            raise KeyError(step)
+
+        def end(self, trial):
+            raise KeyError("end")
+
+    def broken(history, event):
+        raise ValueError("a broken callback")
+
+    study = gh.tune(train, SPACE, budget=3, callbacks=[Failing(), broken], **OPTIONS)
+    plain = gh.tune(train, SPACE, budget=3, **OPTIONS)
+    assert told(study) == told(plain)
+    messages = [record.getMessage() for record in caplog.records]
+    assert len([text for text in messages if "the logger Failing failed; the study goes on: OSError" in text]) == 1
+    assert len([text for text in messages if "a broken callback" in text]) == 1
+
+
+def test_a_slow_logger_does_not_hold_up_the_study():
+    class Slow(Logger):
+        written = 0
+
+        def begin(self, trial):
+            time.sleep(0.05)
+
+        def report(self, trial, step, metrics):
+            self.written += 1
+
+        def end(self, trial):
+            pass
+
+    logger = Slow()
+    with Study(SPACE, maximize="score", budget=4, callbacks=[logger]) as study:
+        while (trial := study.ask()) is not None:
+            study.report(trial, 1, score=trial.params["x"])
+            study.tell(trial, score=trial.params["x"])
+        assert logger.written < 4, "the study was quicker"
+    assert logger.written == 4, "closing waits for it"
+
+
+def test_parameters_that_a_training_names_itself_are_there_and_failures_are_told(tmp_path):
+    def objective(trial):
+        x = trial.suggest_float("x", 0, 1)
+        if trial.number == 1:
+            raise ValueError("a mistake of mine")
+        return math.nan if trial.number == 2 else x
+
+    study = gh.tune(objective, minimize="value", budget=3, workers="serial", progress=False, callbacks=[CSV(tmp_path)])
+    with open(tmp_path / "trials.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["state"] for row in rows] == ["completed", "failed", "diverged"]
+    assert json.loads(rows[0]["params"]) == study.trials[0].params != {}
+    assert rows[1]["error"] == "ValueError: a mistake of mine"

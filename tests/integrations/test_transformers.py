@@ -1,0 +1,184 @@
+"""Transformers: fresh Trainers, its own checkpoints, its own arguments; random tiny models, no hub."""
+
+import os
+import signal
+
+import pytest
+import torch
+import transformers
+from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
+
+import greyhound as gh
+from greyhound.errors import EvaluationError
+from greyhound.integrations.transformers import (
+    GreyhoundCallback,
+    checkpoint_folder,
+    hyperparameter_search,
+    preset,
+)
+from greyhound.trial import TrialState
+
+torch.set_num_threads(1)
+
+
+class Words(torch.utils.data.Dataset):
+    """Sequences of eight tokens; the label says whether the first is in the upper half."""
+
+    def __init__(self, count=48, seed=0):
+        self.tokens = torch.randint(0, 20, (count, 8), generator=torch.Generator().manual_seed(seed))
+
+    def __len__(self):
+        return len(self.tokens)
+
+    def __getitem__(self, at):
+        return {"input_ids": self.tokens[at], "labels": int(self.tokens[at, 0] >= 10)}
+
+
+def tiny(trial=None):
+    width = 16 if trial is None else trial.params.get("width", 16)
+    config = BertConfig(
+        vocab_size=20, hidden_size=width, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        max_position_embeddings=8,
+    )  # fmt: skip
+    return BertForSequenceClassification(config)
+
+
+def accuracy(prediction):
+    return {"accuracy": float((prediction.predictions.argmax(1) == prediction.label_ids).mean())}
+
+
+def arguments(folder, **options):
+    usual = {"num_train_epochs": 3, "eval_strategy": "epoch", "learning_rate": 3e-3, "warmup_steps": 0.1}
+    more = {"per_device_train_batch_size": 16, "report_to": "none", "use_cpu": True, "logging_strategy": "no"}
+    return TrainingArguments(output_dir=str(folder), **{**usual, **more, "disable_tqdm": True, **options})
+
+
+def make_trainer(folder, model_init=tiny, compute_metrics=accuracy, callbacks=None, **options):
+    return Trainer(
+        model_init=model_init, args=arguments(folder, **options), train_dataset=Words(), eval_dataset=Words(24, 1),
+        compute_metrics=compute_metrics, callbacks=callbacks,
+    )  # fmt: skip
+
+
+QUIET = {"workers": "serial", "progress": False, "sampler": "random"}
+
+
+def train(trial):
+    args = arguments(trial.directory / "out", save_strategy="no", seed=trial.seed)
+    trainer = Trainer(model_init=tiny, args=args, train_dataset=Words(), eval_dataset=Words(24, 1))
+    callback = GreyhoundCallback(trial, trainer, lambda metrics: {"score": metrics["eval_loss"]})
+    trainer.train(resume_from_checkpoint=callback.resume_from_checkpoint)
+
+
+def test_a_paused_training_ends_bit_for_bit_as_an_unbroken_one(train_in_parts):
+    unbroken, _ = train_in_parts(train, {}, max_steps=3)
+    broken, outcome = train_in_parts(train, {}, pauses=[1, 2], max_steps=3)
+    assert outcome.state is TrialState.COMPLETED
+    assert broken == unbroken
+    assert [(step, sorted(metrics)) for step, metrics in broken] == [
+        (step, ["eval_loss", "score"]) for step in (1, 2, 3)
+    ]
+
+
+def test_search_returns_the_best_run_with_fields_and_model_parameters(tmp_path):
+    space = gh.Space(
+        learning_rate=gh.Float(1e-5, 1e-2, log=True, default=1e-4),
+        width=gh.Ordinal([8, 16], default=8),
+        per_device_train_batch_size=gh.Ordinal([8, 16], default=16),
+    )
+    best = hyperparameter_search(
+        make_trainer(tmp_path), space, 4, "maximize", storage=tmp_path / "s.db", seed=1, **QUIET
+    )
+    study = best.run_summary
+    assert isinstance(best, transformers.trainer_utils.BestRun)
+    assert len(study.trials) == 4
+    assert best.objective == max(trial.metrics["objective"] for trial in study.trials)
+    assert best.objective == study.best.metrics["eval_accuracy"], "the default objective is the sum of metrics"
+    assert best.hyperparameters == study.trials[int(best.run_id)].params
+    assert study.settings.max_steps == 3
+    assert not study.history.numbers(TrialState.FAILED)
+    model = BertForSequenceClassification.from_pretrained(checkpoint_folder(study.best))
+    assert model.config.hidden_size == best.hyperparameters["width"]
+
+
+def test_a_function_names_the_space_and_several_directions_give_a_front(tmp_path):
+    def hp_space(trial):
+        return {"learning_rate": trial.suggest_float("learning_rate", 1e-5, 1e-2, log=True)}
+
+    runs = hyperparameter_search(
+        make_trainer(tmp_path, num_train_epochs=1), hp_space, 3, ["minimize", "maximize"],
+        compute_objective=lambda metrics: [metrics["eval_loss"], metrics["eval_accuracy"]], **QUIET,
+    )  # fmt: skip
+    assert 1 <= len(runs) <= 3
+    assert all(set(run.hyperparameters) == {"learning_rate"} and len(run.objective) == 2 for run in runs)
+
+
+def test_lora_is_part_of_the_space(tmp_path):
+    trainer = make_trainer(tmp_path, num_train_epochs=1, compute_metrics=None)
+    best = hyperparameter_search(trainer, preset(lora=True), 2, lora={"task_type": "SEQ_CLS"}, **QUIET)
+    study = best.run_summary
+    assert {trial.state for trial in study.trials} == {TrialState.COMPLETED}, [trial.error for trial in study.trials]
+    folder = checkpoint_folder(study.best)
+    import peft
+
+    config = peft.LoraConfig.from_pretrained(folder)
+    assert config.r == best.hyperparameters["lora_r"]
+    assert config.lora_dropout == best.hyperparameters["lora_dropout"]
+
+
+def test_evaluation_at_the_end_does_and_callbacks_come_along(tmp_path):
+    class Told(TrainerCallback):
+        def on_train_begin(self, args, state, control, **kwargs):
+            (tmp_path / f"told-{os.path.basename(os.path.dirname(args.output_dir))}").touch()
+
+    trainer = make_trainer(tmp_path, num_train_epochs=1, eval_strategy="no", compute_metrics=None, callbacks=[Told()])
+    best = hyperparameter_search(trainer, {"learning_rate": gh.Float(1e-4, 1e-3)}, 2, **QUIET)
+    assert best.objective > 0
+    assert len(list(tmp_path.glob("told-trial-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"learning": gh.Float(0, 1)}, "learning: TrainingArguments has no such field"),
+        ({"lora_rank": gh.Int(1, 4)}, "LoraConfig has neither 'lora_rank' nor 'rank'"),
+        ({"save_strategy": gh.Categorical(["no", "epoch"])}, "save_strategy: the study sets it"),
+    ],
+)
+def test_a_parameter_that_nobody_takes_is_refused_at_once(space, message, tmp_path):
+    with pytest.raises(EvaluationError, match=message):
+        hyperparameter_search(make_trainer(tmp_path, model_init=lambda: tiny()), space, 1)
+
+
+def test_a_trainer_without_model_init_is_refused(tmp_path):
+    trainer = Trainer(model=tiny(), args=arguments(tmp_path), train_dataset=Words(), eval_dataset=Words(8))
+    with pytest.raises(EvaluationError, match="model_init"):
+        hyperparameter_search(trainer)
+
+
+def test_where_every_trial_fails_the_error_is_told(tmp_path):
+    def broken(trial):
+        raise ValueError("no such layer")
+
+    trainer = make_trainer(tmp_path)
+    trainer.model_init = broken
+    with pytest.raises(EvaluationError, match="no such layer"):
+        hyperparameter_search(trainer, {"learning_rate": gh.Float(1e-4, 1e-3)}, 2, **QUIET)
+
+
+def test_a_worker_that_is_killed_loses_nothing(tmp_path):
+    class Kill(TrainerCallback):
+        def on_epoch_begin(self, args, state, control, **kwargs):
+            if state.epoch and state.epoch >= 1 and not (tmp_path / "killed").exists():
+                (tmp_path / "killed").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def losses(workers, **options):
+        best = hyperparameter_search(
+            make_trainer(tmp_path, compute_metrics=None, **options),
+            {"learning_rate": gh.Float(1e-3, 1e-2, default=3e-3)}, 1, workers=workers, progress=False,
+        )  # fmt: skip
+        trial = best.run_summary.trials[0]
+        return trial.restarts, [report.metrics["eval_loss"] for report in trial.reports]
+
+    assert losses(1, callbacks=[Kill()]) == (1, losses("serial")[1])
