@@ -18,7 +18,8 @@ class Settings:
 
     space: None while it is defined by run. sampler, scheduler: the registry's JSON form. target:
     what is tuned, for a command that continues the study: {"function": "module:name"} or
-    {"command": [...]} and the workers' options; empty where only its own program can.
+    {"command": [...]} and the workers' options; empty where only its own program can. test: a metric that
+    is reported at the end and never searched on.
     """
 
     objectives: tuple[Objective, ...]
@@ -30,6 +31,7 @@ class Settings:
     max_steps: int | None = None
     budget: Budget = field(default_factory=Budget)
     target: Mapping[str, Any] = field(default_factory=dict)
+    test: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON-safe values; constraints that are functions are kept by name only."""
@@ -43,6 +45,7 @@ class Settings:
             "max_steps": self.max_steps,
             "budget": self.budget.to_json(),
             "target": dict(self.target),
+            "test": self.test,
         }
 
     @classmethod
@@ -63,6 +66,7 @@ class Settings:
                 max_steps=data["max_steps"],
                 budget=Budget(**data["budget"]),
                 target=data["target"],
+                test=data.get("test"),
             )
         except (KeyError, TypeError, ValueError, GreyhoundError) as error:
             raise StorageError(f"the study's settings in the journal are damaged: {error}") from error
@@ -106,6 +110,16 @@ def _names(value: str | Sequence[str], what: str) -> list[str]:
 def read_limits(subject_to: str | Sequence[str]) -> tuple[Limit, ...]:
     """Limits from texts such as "latency_ms <= 5"."""
     return tuple(Limit.parse(text) for text in _names(subject_to, "subject_to"))
+
+
+def read_test(test: str | None, objectives: Sequence[Objective], limits: Sequence[Limit]) -> str | None:
+    """The held-out metric, checked: StudyError where the search would see it."""
+    if test is not None and (not isinstance(test, str) or not test.strip()):
+        raise StudyError(f"test: write the name of the held-out metric; got {test!r}.")
+    searched = [objective.metric for objective in objectives] + [limit.metric for limit in limits]
+    if test in searched:
+        raise StudyError(f"test: {test!r} is an objective or a limit; a held-out metric must not be searched on.")
+    return test
 
 
 def read_seed(seed: Any) -> int:

@@ -88,7 +88,8 @@ class Trial:
     requeued after being lost or failed. requeued: it waits to be taken up again before any other.
     parent: the trial whose checkpoint it started from. proposed: values for parameters that the training
     names itself, which it takes where they fit. checkpoint: its file, where one is kept; set in
-    what a study hands out, such as `study.best`.
+    what a study hands out, such as `study.best`. replicates: the trial whose configuration it trains again
+    for the finals, None in the search.
     """
 
     number: int
@@ -111,6 +112,7 @@ class Trial:
     owner: str = ""
     proposed: Params = field(default_factory=dict)
     checkpoint: Path | None = None
+    replicates: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
