@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from greyhound import leases
 from greyhound._lazy import require
 from greyhound.errors import EvaluationError, GreyhoundError, StudyError, TrialEnded
 from greyhound.evaluators.live import LiveTrial
@@ -179,6 +180,7 @@ class _Run:
         going = True
         while going:
             going = self._listen()
+            leases.give_way(lambda: self._signal(signal.SIGSTOP), lambda: self._signal(signal.SIGCONT))
             if self._events is not None:
                 self._events.poll()
 
