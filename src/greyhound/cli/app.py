@@ -17,6 +17,7 @@ from greyhound.analysis import importance as hyperparameters
 from greyhound.analysis import ranking, recommend, summary, table
 from greyhound.budget import Budget, duration, parse_seconds
 from greyhound.cli import show
+from greyhound.cli.compress import compress
 from greyhound.cli.scale import scale
 from greyhound.cli.studyfile import read_space_file, read_study_file
 from greyhound.display import how_to_continue, make_display, time_left
@@ -131,6 +132,7 @@ def run(
 
 
 app.command()(scale)
+app.command()(compress)
 
 
 @app.command()

@@ -17,14 +17,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from greyhound.deploy.compression import Compression as Compression
     from greyhound.deploy.footprint import Footprint as Footprint
     from greyhound.deploy.footprint import Timing as Timing
     from greyhound.deploy.footprint import measure as measure
+    from greyhound.deploy.saving import load as load
+    from greyhound.deploy.saving import save as save
 
 _PUBLIC = {
+    "Compression": "greyhound.deploy.compression",
     "Footprint": "greyhound.deploy.footprint",
     "Timing": "greyhound.deploy.footprint",
+    "load": "greyhound.deploy.saving",
     "measure": "greyhound.deploy.footprint",
+    "save": "greyhound.deploy.saving",
 }
 
 __all__ = sorted(_PUBLIC)

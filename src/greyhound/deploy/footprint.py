@@ -110,8 +110,7 @@ def measure(
     device = _device(model)
     inputs = {size: _resized(example_inputs, size, device) for size in sizes}
     was_training = model.training
-    if was_training:
-        model.eval()
+    _set_mode(model, False)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
@@ -122,8 +121,7 @@ def measure(
         step = None if loss is None else _train_step(model, inputs[sizes[-1]], sizes[-1], loss, threads)
     finally:
         torch.set_num_threads(before)
-        if was_training:
-            model.train()
+        _set_mode(model, was_training)
     return Footprint(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         bytes=state_bytes(model),
@@ -160,7 +158,7 @@ def _timing(run: Callable[[], Any], batch_size: int, threads: int, min_run_time_
 
 
 def _train_step(model: nn.Module, inputs: Any, batch_size: int, loss: Callable[[Any], Tensor], threads: int) -> Timing:
-    model.train()
+    _set_mode(model, True)
 
     def step() -> None:
         loss(call(model, inputs)).backward()
@@ -169,7 +167,6 @@ def _train_step(model: nn.Module, inputs: Any, batch_size: int, loss: Callable[[
         return _timing(step, batch_size, threads, _STEP_S)
     finally:
         model.zero_grad(set_to_none=True)
-        model.eval()
 
 
 def _flops(model: nn.Module, inputs: Any) -> int:
@@ -254,6 +251,11 @@ def _resized(inputs: Any, size: int, device: Any) -> Any:
         return value.to(device)[torch.arange(size, device=device) % len(value)].contiguous()
 
     return require("torch.utils._pytree", "torch").tree_map(resize, inputs)
+
+
+def _set_mode(model: nn.Module, training: bool) -> None:
+    with contextlib.suppress(NotImplementedError):  # an exported program has one mode
+        model.train(training)
 
 
 def _device(model: nn.Module) -> Any:
