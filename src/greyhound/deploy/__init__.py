@@ -21,13 +21,19 @@ if TYPE_CHECKING:
     from greyhound.deploy.footprint import Footprint as Footprint
     from greyhound.deploy.footprint import Timing as Timing
     from greyhound.deploy.footprint import measure as measure
+    from greyhound.deploy.micro import Accumulation as Accumulation
+    from greyhound.deploy.micro import find_micro_batch as find_micro_batch
     from greyhound.deploy.saving import load as load
     from greyhound.deploy.saving import save as save
+    from greyhound.deploy.training import TrainingSpeed as TrainingSpeed
 
 _PUBLIC = {
+    "Accumulation": "greyhound.deploy.micro",
     "Compression": "greyhound.deploy.compression",
     "Footprint": "greyhound.deploy.footprint",
     "Timing": "greyhound.deploy.footprint",
+    "TrainingSpeed": "greyhound.deploy.training",
+    "find_micro_batch": "greyhound.deploy.micro",
     "load": "greyhound.deploy.saving",
     "measure": "greyhound.deploy.footprint",
     "save": "greyhound.deploy.saving",

@@ -107,8 +107,8 @@ def measure(
     if not sizes or sizes[0] < 1:
         raise StudyError(f"measure: batch_sizes must be whole numbers of at least 1; got {batch_sizes!r}.")
     threads = torch.get_num_threads() if threads is None else threads
-    device = _device(model)
-    inputs = {size: _resized(example_inputs, size, device) for size in sizes}
+    device = device_of(model)
+    inputs = {size: resized(example_inputs, size, device) for size in sizes}
     was_training = model.training
     _set_mode(model, False)
     before = torch.get_num_threads()
@@ -117,7 +117,7 @@ def measure(
         with torch.no_grad():
             latency = tuple(_timing(partial(call, model, inputs[n]), n, threads, min_run_time_s) for n in sizes)
             peak = _peak_memory(model, inputs[sizes[-1]], device)
-            flops = _flops(model, _resized(example_inputs, 1, device))
+            flops = _flops(model, resized(example_inputs, 1, device))
         step = None if loss is None else _train_step(model, inputs[sizes[-1]], sizes[-1], loss, threads)
     finally:
         torch.set_num_threads(before)
@@ -239,7 +239,7 @@ def _tensors(value: Any) -> list[Any]:
     return [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
 
 
-def _resized(inputs: Any, size: int, device: Any) -> Any:
+def resized(inputs: Any, size: int, device: Any) -> Any:
     """The inputs with `size` rows, on the device."""
     torch = require("torch", "torch")
 
@@ -258,7 +258,8 @@ def _set_mode(model: nn.Module, training: bool) -> None:
         model.train(training)
 
 
-def _device(model: nn.Module) -> Any:
+def device_of(model: nn.Module) -> Any:
+    """The device of the model's first parameter or buffer; the CPU for one without any."""
     torch = require("torch", "torch")
     first = next(itertools.chain(model.parameters(), model.buffers()), None)
     return first.device if first is not None else torch.device("cpu")

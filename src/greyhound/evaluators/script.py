@@ -30,10 +30,11 @@ from greyhound import leases
 from greyhound._lazy import require
 from greyhound.errors import EvaluationError, GreyhoundError, StudyError, TrialEnded
 from greyhound.evaluators.live import LiveTrial
-from greyhound.evaluators.outcomes import completed, raised, says_out_of_memory
+from greyhound.evaluators.outcomes import completed, raised
 from greyhound.evaluators.reporting import LARGEST_STEP, LINE, PARAMS
 from greyhound.evaluators.tensorboard import EventFiles
 from greyhound.jobs import Channel, Job, Outcome
+from greyhound.memory import says_out_of_memory
 from greyhound.trial import TrialState
 from greyhound.values import show
 
