@@ -15,7 +15,7 @@ from digits import data
 from greyhound.compressing import Subject, compress, saved
 from greyhound.deploy import Compression
 
-EPOCHS, FINE_TUNING_EPOCHS = 9, 6
+EPOCHS, FINE_TUNING_EPOCHS = 9, 5
 FOLDER = Path("demo")
 SPACE = gh.Space(
     lr=gh.Float(1e-4, 1e-2, log=True, default=1e-3),
@@ -171,7 +171,7 @@ def draw(found, path):
     figure.savefig(path)
 
 
-def main(folder=FOLDER, trials=9, epochs=EPOCHS, compressions=16, workers=2, kinds=tuple(MODELS), **options):
+def main(folder=FOLDER, trials=8, epochs=EPOCHS, compressions=12, workers=2, kinds=tuple(MODELS), **options):
     folder.mkdir(exist_ok=True)
     found = {}
     for kind in kinds:
@@ -179,8 +179,9 @@ def main(folder=FOLDER, trials=9, epochs=EPOCHS, compressions=16, workers=2, kin
         options |= {"storage": folder / "compression.db", "workers": workers}
         model = tuned(kind, trials, epochs, name=f"tune {name}", **options)
         found[kind] = each = compress(
-            subject(model), max_drop="0.5%", minimize=["bytes", "latency"], budget=f"{compressions} trials",
-            compression=Compression(prune=(0.0, 0.8), quantize=("none", "int8-weight-only")),
+            subject(model), max_drop="1%", minimize=["bytes", "latency"], shrink={"bytes": 4, "latency": 2},
+            budget=f"{compressions} trials",
+            compression=Compression(prune=(0.0, 0.75), quantize=("none", "int8-weight-only")),
             output=folder / f"{name}.pt2", name=f"compress {name}", **options,
         )  # fmt: skip
         print(f"\n{kind}:", *each.lines(), sep="\n  ")

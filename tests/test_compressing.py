@@ -90,8 +90,12 @@ def test_a_model_that_nothing_may_be_done_to_without_loss_is_not_replaced():
     assert "allow a larger drop" in found.lines()[0]
 
 
-def test_several_costs_make_a_front(program):
-    found = compress(Subject.from_file(program), minimize=["bytes", "latency"], budget="3 trials", **QUIET)
+def test_several_costs_make_a_front_and_shrink_asks_for_the_most_accurate_that_is_small(program):
+    options = {"minimize": ["bytes", "latency"], "shrink": {"parameters": 1.3}, "max_drop": 1.0, "budget": "4 trials"}
+    found = compress(Subject.from_file(program), **options, **QUIET)
+    small = [trial for trial in found.study.trials if 1.3 * trial.metrics["parameters"] <= 256 * 19 + 2]
+    assert small
+    assert found.after.metrics["accuracy"] == max(trial.metrics["accuracy"] for trial in small)
     assert [objective.metric for objective in found.study.settings.objectives] == ["accuracy", "bytes", "latency_ms"]
     sizes = [trial.metrics["bytes"] for trial in found.front]
     assert sizes == sorted(sizes)

@@ -147,6 +147,12 @@ assert not any(name.startswith("greyhound") for name in sys.modules)
     assert load(path).eval().train()(IMAGES).shape == (4, 10)
 
 
+def test_the_file_holds_no_more_of_the_data_than_the_example(tmp_path):
+    rows = torch.zeros(100_000, 16)
+    path = save(nn.Sequential(nn.Linear(16, 2)), rows[:2], tmp_path / "model.pt2")
+    assert path.stat().st_size < 100_000
+
+
 def test_what_cannot_be_exported_is_told(tmp_path):
     class Branch(nn.Module):
         def forward(self, x):

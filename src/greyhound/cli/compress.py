@@ -24,6 +24,10 @@ def compress(
         list[str] | None,
         typer.Option(help="bytes (the default), latency, parameters, flops or memory; may be repeated."),
     ] = None,
+    shrink: Annotated[
+        list[str] | None,
+        typer.Option(help="At least so many times less: bytes=4; repeated; the most accurate such model."),
+    ] = None,
     prune: Annotated[float, typer.Option(help="The largest share of channels to remove; 0 for none.")] = 0.8,
     rank: Annotated[float, typer.Option(help="The least share of linear layers' rank to keep; 1 keeps all.")] = 1.0,
     quantize: Annotated[
@@ -53,6 +57,7 @@ def compress(
         compressing.Subject.from_file(target),
         max_drop=max_drop,
         minimize=minimize or ["bytes"],
+        shrink=dict(_factor(text) for text in shrink or []),
         compression=Compression(
             prune=(0.0, prune) if prune else None, rank=(rank, 1.0) if rank < 1 else None, **options
         ),
@@ -69,3 +74,12 @@ def compress(
     if found.path is None:
         raise typer.Exit(cli.NO_VALUE)
     typer.echo(f"wrote {found.path}; open it with torch.export.load({str(found.path)!r}).module()")
+
+
+def _factor(text: str) -> tuple[str, float]:
+    """The name and number of "bytes=4"."""
+    name, _, number = text.rpartition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise StudyError(f"--shrink must be written as bytes=4; got {text!r}.") from None

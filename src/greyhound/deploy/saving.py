@@ -26,12 +26,14 @@ def save(model: nn.Module, example_inputs: Any, path: str | Path) -> Path:
     """
     torch = require("torch", "torch")
     path = Path(path)
+    leaves = require("torch.utils._pytree", "torch").tree_map
+    # A slice would take all of the data that it was cut from into the file.
+    example_inputs = leaves(lambda value: value.clone() if isinstance(value, torch.Tensor) else value, example_inputs)
     positional = not isinstance(example_inputs, dict)
     args = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
     given: dict[str, Any] = {"args": args if positional else ()}
     if not positional:
         given["kwargs"] = example_inputs
-    leaves = require("torch.utils._pytree", "torch").tree_map
     batch = torch.export.Dim("batch")
     shapes = leaves(lambda value: {0: batch} if isinstance(value, torch.Tensor) else None, args)
     named = leaves(lambda value: {0: batch} if isinstance(value, torch.Tensor) else None, given.get("kwargs", {}))
