@@ -280,7 +280,7 @@ def time_left(history: History, now: float) -> str:
     if budget.seconds is not None:
         parts.append(f"{duration(max(0.0, budget.seconds - history.elapsed_seconds(now)))} left")
     if budget.trials is not None:
-        parts.append(f"{len(history)} of {budget.trials} trials")
+        parts.append(f"{history.searched} of {budget.trials} trials")
     if budget.steps is not None:
         parts.append(f"{history.total_steps} of {budget.steps} steps")
     if budget.device_seconds is not None:

@@ -63,10 +63,15 @@ class Left(Event):
 
 @dataclass(frozen=True, slots=True)
 class Enqueued(Event):
-    """A configuration was asked for by the user."""
+    """A configuration was asked for: by the user, or by the finals as a replicate of trial `replicates`.
+
+    seed: the replicate's, None for one derived from the new trial's number.
+    """
 
     kind: ClassVar[str] = "enqueued"
     params: Mapping[str, Any]
+    seed: int | None = None
+    replicates: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

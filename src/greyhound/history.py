@@ -13,7 +13,7 @@ end of a run by a process that no longer owns the trial.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from greyhound import events as ev
@@ -59,6 +59,7 @@ class _Row:
     run_started: float
     proposed: Params
     begin: int = 0
+    replicates: int | None = None
     last: int = -1
     reports: list[ev.Reported] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -81,8 +82,9 @@ class History:
         self._functions = dict(constraints or {})
         self._rows: list[_Row] = []
         self._by_state: dict[TrialState, dict[int, None]] = {state: {} for state in TrialState}
-        self._queue: list[Params] = []
+        self._queue: list[ev.Enqueued] = []
         self._taken: set[int] = set()
+        self._replicates: dict[int, None] = {}
         self._columns = _Columns()
         self._rungs: dict[tuple[int, int], list[float]] = {}
         self.owners: dict[str, Owner] = {}
@@ -136,7 +138,12 @@ class History:
     def can_start(self) -> bool:
         """Whether the budget of trials and the sampler leave room for another configuration."""
         limit = self.settings.budget.trials if self.settings else None
-        return not self.exhausted and (limit is None or len(self._rows) < limit)
+        return not self.exhausted and (limit is None or self.searched < limit)
+
+    @property
+    def searched(self) -> int:
+        """How many trials belong to the search: all but the replicates of the finals."""
+        return len(self._rows) - len(self._replicates)
 
     # Trials as records
 
@@ -170,6 +177,7 @@ class History:
                 begin=row.begin,
                 owner=row.owner,
                 proposed=row.proposed,
+                replicates=row.replicates,
             )
         return row.record
 
@@ -213,9 +221,27 @@ class History:
     @property
     def queue(self) -> Sequence[tuple[int, Params]]:
         """Configurations that the user asked for and nobody took yet, with their tickets."""
+        return [(at, event.params) for at, event in self._waiting() if event.replicates is None]
+
+    @property
+    def replicates(self) -> Sequence[Trial]:
+        """The trials of the finals, by number."""
+        return _Trials(self, list(self._replicates))
+
+    @property
+    def replicates_due(self) -> Sequence[tuple[int, ev.Enqueued]]:
+        """Replicates that nobody took yet, with their tickets."""
+        return [(at, event) for at, event in self._waiting() if event.replicates is not None]
+
+    @property
+    def replicates_open(self) -> bool:
+        """Whether finals go on: a replicate waits, runs or is paused."""
+        return bool(self.replicates_due) or any(not self._rows[number].state.final for number in self._replicates)
+
+    def _waiting(self) -> Sequence[tuple[int, ev.Enqueued]]:
         if len(self._taken) == len(self._queue):
             return ()
-        return [(at, params) for at, params in enumerate(self._queue) if at not in self._taken]
+        return [(at, event) for at, event in enumerate(self._queue) if at not in self._taken]
 
     def curve(self, number: int, metric: str) -> tuple[list[int], list[float]]:
         """Steps and values of a metric, as far as the trial reported it."""
@@ -313,7 +339,7 @@ class History:
                 for row in self._rows:
                     row.params = move(row.params)
                     row.record = None
-                self._queue = [move(dict(params)) for params in self._queue]
+                self._queue = [replace(event, params=move(dict(event.params))) for event in self._queue]
             self.space = settings.space
         self.settings, self.declared = settings, event.settings
         self.exhausted = False
@@ -332,7 +358,7 @@ class History:
             self.owners[event.owner].left = True
 
     def _enqueued(self, event: ev.Enqueued) -> None:
-        self._queue.append(event.params)
+        self._queue.append(event)
 
     def _started(self, event: ev.Started) -> None:
         self._heard(event.owner, event.time)
@@ -354,6 +380,10 @@ class History:
             run_started=event.time,
             proposed=event.params if self.define_by_run else {},
         )
+        if event.ticket is not None and event.ticket < len(self._queue):
+            row.replicates = self._queue[event.ticket].replicates
+        if row.replicates is not None:
+            self._replicates[event.trial] = None
         self._rows.append(row)
         self._by_state[TrialState.RUNNING][event.trial] = None
         for (step, objective), values in self._rungs.items():

@@ -52,8 +52,8 @@ class Settings:
     space: None while it is defined by run. sampler, scheduler: the registry's JSON form. audit: the share of
     steps for trials that check early stopping. target:
     what is tuned, for a command that continues the study: {"function": "module:name"} or
-    {"command": [...]} and the workers' options; empty where only its own program can.
-    known: what earlier studies found.
+    {"command": [...]} and the workers' options; empty where only its own program can. test: a metric that
+    is reported at the end and never searched on. known: what earlier studies found.
     """
 
     objectives: tuple[Objective, ...]
@@ -66,6 +66,7 @@ class Settings:
     budget: Budget = field(default_factory=Budget)
     audit: float = 0.0
     target: Mapping[str, Any] = field(default_factory=dict)
+    test: str | None = None
     known: tuple[Known, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -81,6 +82,7 @@ class Settings:
             "budget": self.budget.to_json(),
             "audit": self.audit,
             "target": dict(self.target),
+            "test": self.test,
             **({"known": [each.to_json() for each in self.known]} if self.known else {}),
         }
 
@@ -104,6 +106,7 @@ class Settings:
                 budget=Budget(**data["budget"]),
                 audit=data.get("audit", 0.0),
                 target=data["target"],
+                test=data.get("test"),
                 known=tuple(Known.from_json(each, space or Space()) for each in data.get("known", ())),
             )
         except (KeyError, TypeError, ValueError, GreyhoundError) as error:
@@ -148,6 +151,16 @@ def _names(value: str | Sequence[str], what: str) -> list[str]:
 def read_limits(subject_to: str | Sequence[str]) -> tuple[Limit, ...]:
     """Limits from texts such as "latency_ms <= 5"."""
     return tuple(Limit.parse(text) for text in _names(subject_to, "subject_to"))
+
+
+def read_test(test: str | None, objectives: Sequence[Objective], limits: Sequence[Limit]) -> str | None:
+    """The held-out metric, checked: StudyError where the search would see it."""
+    if test is not None and (not isinstance(test, str) or not test.strip()):
+        raise StudyError(f"test: write the name of the held-out metric; got {test!r}.")
+    searched = [objective.metric for objective in objectives] + [limit.metric for limit in limits]
+    if test in searched:
+        raise StudyError(f"test: {test!r} is an objective or a limit; a held-out metric must not be searched on.")
+    return test
 
 
 def read_seed(seed: Any) -> int:

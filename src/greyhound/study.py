@@ -41,6 +41,7 @@ from greyhound.settings import (
     read_max_steps,
     read_objectives,
     read_seed,
+    read_test,
 )
 from greyhound.space import Space, migrate
 from greyhound.storage import Journal, folder_beside, open_journal, shown, study_names
@@ -50,8 +51,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from greyhound.analysis.audit import Audit
+    from greyhound.analysis.finals import Finals
 
-_IN_FULL = ("default", AUDIT)
+_IN_FULL = ("default", "finals", AUDIT)
 """Sources of trials that are trained to their end whatever the scheduler says."""
 _MOST_RESTARTS = 3
 """A trial whose worker was lost more often is left lost: it may be what kills them."""
@@ -72,7 +74,8 @@ class Study:
     study within its storage. checkpoints: folder for checkpoints and logs, by default beside the study file.
     checkpoint_quota: the most that checkpoints may take, in bytes. target: how to make the evaluator again, for
     `greyhound resume`. callbacks: called with the history and each event that this process adds to it, such as
-    the loggers of `greyhound.integrations.loggers`. clock: gives Unix seconds.
+    the loggers of `greyhound.integrations.loggers`. test: a held-out metric that trainings report too, which the
+    search never looks at and the report tells once, at the end. clock: gives Unix seconds.
 
     Opening an existing study continues it; a changed space is mapped, a changed goal is refused.
     Raises StudyError, SpaceError, BudgetError or StorageError where something is wrong.
@@ -98,6 +101,7 @@ class Study:
         checkpoint_quota: int | None = None,
         target: Mapping[str, Any] | None = None,
         callbacks: Sequence[Callback] = (),
+        test: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         space = space if space is None or isinstance(space, Space) else Space(space)
@@ -113,6 +117,7 @@ class Study:
             audit=read_audit(audit),
             target=target or {},
         )
+        wanted = replace(wanted, test=read_test(test, wanted.objectives, wanted.limits))
         if warm_start:
             from greyhound.warm import read_known
 
@@ -163,6 +168,7 @@ class Study:
         self._folder = Path(checkpoints) if checkpoints is not None else folder_beside(journal)
         self._quota = checkpoint_quota
         self._retention: Retention | None = None
+        self.trainer: Callable[[Study], Any] | None = None
         self._live: weakref.WeakValueDictionary[int, LiveTrial] = weakref.WeakValueDictionary()
 
     # Ask and tell
@@ -178,14 +184,13 @@ class Study:
         owner = session.join()
         session.refresh()
         session.recover()
-        while self.spent is None:
+        while True:
             claim = self._choose(owner)
             if claim is None:
                 return None
             session.append(claim)
             if session.holds(claim.trial):  # else another process was first
                 return self._hand_out(claim.trial)
-        return None
 
     def report(self, trial: LiveTrial | Trial | int, step: int, /, **metrics: Any) -> Verdict:
         """Record metrics after `step` steps and say how the trial goes on.
@@ -341,6 +346,8 @@ class Study:
     @property
     def why_finished(self) -> str | None:
         """One sentence on why the study is finished, None while it is not."""
+        if self.history.replicates_open:
+            return None
         spent = self.spent
         if spent is not None:
             return spent
@@ -427,6 +434,48 @@ class Study:
         stops = replay.stops(self.journal.read(0), self.scheduler)
         return audit(self.history, stops)
 
+    def finals(self, top: int = 5, seeds: int = 5) -> Finals | None:
+        """Train the `top` best configurations and the default again on `seeds` fresh seeds, the same for all.
+
+        Replicates that were trained before are not trained again. After `tune` the trainings run now; in a loop of
+        ask and tell they are what `ask` hands out next, and a second call tells what came of them. Returns the
+        finals as far as they are known, None where no seed has been trained by all. They are not in the budget.
+        StudyError where there are several objectives, or no trial has a usable value. See `analysis.finals`.
+        """
+        from greyhound.analysis.finals import finals
+
+        self.enqueue_finals(top, seeds)
+        if self.history.replicates_open and self.trainer is not None:
+            self.trainer(self)
+        return finals(self.history)
+
+    def enqueue_finals(self, top: int = 5, seeds: int = 5) -> None:
+        """Ask for the replicates of `finals` that there are not yet, seed by seed."""
+        from greyhound.analysis.finals import candidates
+
+        self._session.join()
+        self._session.refresh()
+        history = self.history
+        if len(history.objectives) != 1:
+            raise StudyError(f"finals compare one objective; the study has {len(history.objectives)}.")
+        for name, given in (("top", top), ("seeds", seeds)):
+            if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+                raise StudyError(f"finals: {name} must be a whole number of at least 1; got {given!r}.")
+        chosen = candidates(history, top)
+        if not chosen or ranking.best(history) is None:
+            raise StudyError("no trial has a usable value yet.")
+        known: set[tuple[int | None, int | None]] = {(trial.replicates, trial.seed) for trial in history.replicates}
+        known |= {(event.replicates, event.seed) for _, event in history.replicates_due}
+        wanted = [(trial, derive_seed(history.seed, -1 - at)) for at in range(seeds) for trial in chosen]
+        now = self._clock()
+        self._session.append(
+            *(
+                ev.Enqueued(now, dict(trial.params), seed, trial.number)
+                for trial, seed in wanted
+                if (trial.number, seed) not in known
+            )
+        )
+
     def dataframe(self) -> pd.DataFrame:
         """A pandas data frame with a row a trial: number, state, params.*, metrics.*, times, seed, error."""
         from greyhound.analysis.table import dataframe
@@ -477,15 +526,23 @@ class Study:
 
     def extend(self, budget: Any) -> None:
         """Raise the study's budget by this much, counted from what it has spent so far."""
-        more, now = Budget.parse(budget), self._clock()
-        spent = {
-            "seconds": self.history.elapsed_seconds(now),
-            "trials": len(self.history),
-            "steps": self.history.total_steps,
-            "device_seconds": self.history.device_seconds(now),
-        }
-        raised = {name: spent[name] + amount for name, amount in more.to_json().items()}
+        spent = self.spent_so_far()
+        raised = {name: spent[name] + amount for name, amount in Budget.parse(budget).to_json().items()}
         self._change(budget=replace(self.settings.budget, **raised))
+
+    def spent_so_far(self) -> dict[str, float]:
+        """What the study has spent, by the names of a budget's fields; the finals do not count as trials."""
+        now, history = self._clock(), self.history
+        return {
+            "seconds": history.elapsed_seconds(now),
+            "trials": history.searched,
+            "steps": history.total_steps,
+            "device_seconds": history.device_seconds(now),
+        }
+
+    def set_budget(self, budget: Any) -> None:
+        """Replace the study's budget, a total."""
+        self._change(budget=Budget.parse(budget))
 
     def close(self) -> None:
         """Leave the study; trials that still run in this process are put back. Safe to call twice."""
@@ -509,6 +566,10 @@ class Study:
 
     def _choose(self, owner: str) -> ev.Started | ev.Resumed | None:
         history = self.history
+        if (replicate := self._replicate(owner)) is not None:
+            return replicate
+        if self.spent is not None:
+            return None
         if history.requeued:
             return self._resume(owner, history.requeued[0])
         if history.can_start:
@@ -535,6 +596,16 @@ class Study:
             self._end(action.number, TrialState.STOPPED, {})
         return action
 
+    def _replicate(self, owner: str) -> ev.Started | ev.Resumed | None:
+        """What the finals have yet to train; it goes first, and is planned by who begins the finals, not budgeted."""
+        history = self.history
+        for trial in history.replicates:
+            if trial.state is TrialState.PAUSED:
+                return self._resume(owner, trial.number)
+        for ticket, event in history.replicates_due:
+            return self._start(owner, dict(event.params), "finals", ticket=ticket, seed=event.seed)
+        return None
+
     def _start(
         self,
         owner: str,
@@ -543,9 +614,10 @@ class Study:
         ticket: int | None = None,
         parent: int | None = None,
         step: int = 0,
+        seed: int | None = None,
     ) -> ev.Started:
         number = len(self.history)
-        seed = derive_seed(self.history.seed, number)
+        seed = derive_seed(self.history.seed, number) if seed is None else seed
         child = Trial(number, params, TrialState.RUNNING, seed, source, step, parent=parent) if step else None
         until = self.history.max_steps if source in _IN_FULL else self.scheduler.until(self.history, child)
         return ev.Started(self._clock(), number, params, seed, source, owner, until, ticket, parent, step)
@@ -623,7 +695,7 @@ class Study:
         if self.history.max_steps is not None and trial.step >= self.history.max_steps and not missing:
             self._end(number, TrialState.COMPLETED, {})
             return Verdict.STOP
-        if self.spent is not None:
+        if self.spent is not None and trial.replicates is None:
             self._end(number, TrialState.PAUSED, {}, requeue="the budget was spent")
             return Verdict.PAUSE
         if trial.until is None or trial.step < trial.until:
@@ -709,6 +781,7 @@ class Study:
             budget=wanted.budget,
             audit=wanted.audit,
             target=wanted.target or known.target,
+            test=wanted.test or known.test,
             known=wanted.known or known.known,
         )
 

@@ -89,7 +89,7 @@ class Trial:
     again before any other. parent: the trial whose checkpoint it started from; begin: the step at which it did,
     so that it trained step - begin steps itself. proposed: values for parameters that the training names itself,
     which it takes where they fit. checkpoint: its file, where one is kept; set in what a study hands out, such as
-    `study.best`.
+    `study.best`. replicates: the trial whose configuration it trains again for the finals, None in the search.
     """
 
     number: int
@@ -113,6 +113,7 @@ class Trial:
     owner: str = ""
     proposed: Params = field(default_factory=dict)
     checkpoint: Path | None = None
+    replicates: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

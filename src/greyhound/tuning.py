@@ -25,6 +25,7 @@ from greyhound.evaluators.function import Function, from_target, import_path
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.script import Script
 from greyhound.executors import Executor, Processes, Serial
+from greyhound.finals import Plan, begin, reserve
 from greyhound.jobs import Answer, Evaluator, Message, Outcome, Progress, WorkerRetired
 from greyhound.space import Space
 from greyhound.storage import Journal
@@ -61,17 +62,22 @@ def tune(
     checkpoints: str | Path | None = None,
     checkpoint_quota: int | None = None,
     callbacks: Sequence[Callback] = (),
+    finals: bool | str | Mapping[str, int] = "auto",
+    test: str | None = None,
     progress: bool | str = "auto",
 ) -> Study:
     """Find good hyperparameters for a training function; the study that it made or continued.
 
     train: a function of one argument, the trial, or its import path ("package.module:function" or
     "file.py:function"). space, maximize, minimize, subject_to, max_steps, budget, audit, sampler, scheduler, seed,
-    warm_start, storage, name, checkpoints, checkpoint_quota, callbacks: see Study. workers: how many worker processes,
-    "auto" for as many as GPUs (or, without, cores) allow, "serial" to train in this process.
+    warm_start, storage, name, checkpoints, checkpoint_quota, callbacks, test: see Study. workers: how many worker
+    processes, "auto" for as many as GPUs (or, without, cores) allow, "serial" to train in this process.
     gpus_per_trial: GPUs of each, a fraction to share one. cores_per_trial: CPU cores of each.
     trial_timeout: the longest that one run of a trial may take, such as "30m". enqueue: configurations
-    to try first, if the study is new. progress: False for a quiet terminal, "auto" for a live table.
+    to try first, if the study is new. finals: at the end the best few and the default are trained again on fresh
+    seeds; "auto" keeps a fifth of the budget for that where there is a default to compare with and a budget of time,
+    steps or 30 trials; True or {"top": 5, "seeds": 5} do so in any case, False never.
+    progress: False for a quiet terminal, "auto" for a live table.
 
     Without a budget the study ends when sampler and scheduler have no more to do, or by Ctrl-C.
     Raises StudyError, SpaceError, BudgetError, StorageError or EvaluationError, before anything is
@@ -103,12 +109,15 @@ def tune(
         checkpoint_quota=checkpoint_quota,
         callbacks=callbacks,
         target={**target, **options} if target else {},
+        test=test,
     )
     check_placeholders(evaluator, study)
     if not len(study.history):
         for params in enqueue:
             study.enqueue(params)
-    drive(study, make_executor(evaluator, **options), make_display(progress))
+    study.trainer = lambda it: drive(it, make_executor(evaluator, **options), make_display(progress))
+    plan = reserve(study, finals, budget)
+    drive(study, make_executor(evaluator, **options), make_display(progress), plan)
     return study
 
 
@@ -170,9 +179,10 @@ def make_executor(
     )
 
 
-def drive(study: Study, executor: Executor, display: Display) -> bool:
+def drive(study: Study, executor: Executor, display: Display, plan: Plan | None = None) -> bool:
     """Run a study on an executor until it is finished or interrupted, which it returns whether it was.
 
+    plan: what is kept for the finals, which follow the search.
     The executor is shut down whatever happens, and trials that still ran are put back.
     """
     loop = _Loop(study, executor, display)
@@ -180,6 +190,8 @@ def drive(study: Study, executor: Executor, display: Display) -> bool:
     try:
         with _signals(loop), display:
             loop.run()
+            while plan is not None and not loop.interrupted and begin(study, plan, executor.slots):
+                loop.again()
     finally:
         executor.shutdown()
         loop.leave()
@@ -209,7 +221,7 @@ class _Loop:
             if not self.running and (self._pausing_since is not None or (self._next is None and self._done())):
                 return
             self.handle_all(self.executor.messages(_TICK_S))
-            if self._pausing_since is None and (self.interrupted or self.study.spent is not None):
+            if self._pausing_since is None and (self.interrupted or self._spent()):
                 self._pause_all()
             if self._overdue():
                 return
@@ -217,6 +229,11 @@ class _Loop:
                 self.study.prepare()
             self.study.beat()
             self.display.update(self.study.history, self.executor)
+
+    def again(self) -> None:
+        """After the search: train what the finals ask for."""
+        self._pausing_since = None
+        self.run()
 
     def handle_all(self, messages: Sequence[Message]) -> None:
         """Pass on to the study what workers sent, and its verdicts to them."""
@@ -247,6 +264,10 @@ class _Loop:
             return Verdict.PAUSE
         self._next = None
         return Verdict.CONTINUE
+
+    def _spent(self) -> bool:
+        """Whether the budget ends what runs; the finals were planned to fit and go on."""
+        return not self.study.history.replicates_open and self.study.spent is not None
 
     def _done(self) -> bool:
         if self.executor.slots == 0:

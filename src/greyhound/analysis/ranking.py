@@ -15,12 +15,17 @@ if TYPE_CHECKING:
 
 
 def usable(history: History) -> NDArray[np.intp]:
-    """Numbers of the trials that have finite objectives, did not fail and keep to the limits."""
+    """Numbers of the search's trials that have finite objectives, did not fail and keep to the limits.
+
+    Replicates of the finals are left out: they measure configurations again and are not there to be chosen.
+    """
     import numpy as np
 
     finite = np.isfinite(history.losses).all(axis=1)
     within = (history.violations <= 0).all(axis=1)
-    return np.flatnonzero(finite & within & ~history.failed)
+    kept = finite & within & ~history.failed
+    kept[[trial.number for trial in history.replicates]] = False
+    return np.flatnonzero(kept)
 
 
 def best(history: History) -> Trial | None:
@@ -29,13 +34,17 @@ def best(history: History) -> Trial | None:
     It need not have been trained to the end: its value is that of its checkpoint. Of equal ones the
     longer trained is better, then the older.
     """
+    numbers = ranked(history)
+    return history.trial(numbers[0]) if numbers else None
+
+
+def ranked(history: History) -> list[int]:
+    """Numbers of the usable trials by the first objective, the best first, as in `best`."""
     import numpy as np
 
     numbers = usable(history)
-    if not len(numbers):
-        return None
     order = np.lexsort((numbers, -history.steps[numbers], history.losses[numbers, 0]))
-    return history.trial(int(numbers[order[0]]))
+    return [int(number) for number in numbers[order]]
 
 
 def front(history: History) -> Sequence[Trial]:

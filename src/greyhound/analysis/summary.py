@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from greyhound.analysis import ranking
+from greyhound.analysis import finals, ranking
 from greyhound.trial import Trial, TrialState
 
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ def lines(history: History) -> list[str]:
         total = history.total_steps
         share = saved / (saved + total)
         told.append(f"early stopping: {total} steps trained, {saved} saved ({share:.0%} of training all in full)")
+    if (found := finals.finals(history)) is not None:
+        told.extend(finals.describe(found))
+    else:
+        told.extend(held_out(history))
     return told
 
 
@@ -72,6 +76,19 @@ def _against_default(history: History, winner: Trial) -> list[str]:
     if default is None or default.number == winner.number or default.state is not TrialState.COMPLETED:
         return []
     return [f"default configuration: trial {default.number}, {score(history, default)}"]
+
+
+def held_out(history: History) -> list[str]:
+    """The held-out metric of the winner and the default, where the finals do not tell it."""
+    metric = history.settings.test if history.settings is not None else None
+    if metric is None or len(history.objectives) != 1 or history.running:
+        return []
+    shown = [("best", ranking.best(history)), ("default configuration", ranking.baseline(history))]
+    return [
+        f"held-out {metric} of the {name}: {value(trial.metrics[metric])}"
+        for name, trial in shown
+        if trial is not None and metric in trial.metrics
+    ]
 
 
 def _short(item: Any) -> str:

@@ -19,12 +19,14 @@ from greyhound.analysis import importance as hyperparameters
 from greyhound.analysis import ranking, recommend, summary, table
 from greyhound.budget import Budget, duration, parse_seconds
 from greyhound.cli import show
+from greyhound.cli.compress import compress
 from greyhound.cli.scale import scale
 from greyhound.cli.studyfile import read_space_file, read_study_file
 from greyhound.display import how_to_continue, make_display, time_left
 from greyhound.errors import EvaluationError, StudyError
 from greyhound.evaluators.function import from_target
 from greyhound.evaluators.script import Script
+from greyhound.finals import SEEDS, TOP, Plan, reserve
 from greyhound.history import History
 from greyhound.jobs import Evaluator
 from greyhound.storage import folder_beside, open_journal, presence, study_names
@@ -97,6 +99,11 @@ def run(
     tensorboard: Annotated[str | None, typer.Option(help="Folder of the script's TensorBoard logs.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing while the study runs.")] = False,
     report: Annotated[bool, typer.Option(help="Write an HTML report at the end.")] = True,
+    finals: Annotated[
+        bool | None,
+        typer.Option(help="Train the best and the default again on fresh seeds; see docs/generalisation.md."),
+    ] = None,
+    test: Annotated[str | None, typer.Option(help="Held-out metric: told at the end, never searched on.")] = None,
 ) -> None:
     """Tune a script or a function, or go on where an earlier run was.
 
@@ -110,6 +117,7 @@ def run(
         "scheduler": scheduler, "audit": audit, "seed": seed, "warm_start": warm_start, "storage": storage,
         "name": name,
         "command": shlex.split(command) if command else None, "tensorboard": tensorboard,
+        "finals": finals, "test": test,
     }  # fmt: skip
     settings = read_study_file(Path(target)) if target.endswith((".yaml", ".yml")) else {}
     settings |= {key: value for key, value in given.items() if value is not None}
@@ -120,17 +128,18 @@ def run(
         "cores_per_trial": settings.pop("cores_per_trial", None),
         "trial_timeout_s": parse_seconds(settings.pop("trial_timeout", None), "trial_timeout"),
     }
-    enqueue = settings.pop("enqueue", [])
+    enqueue, wanted = settings.pop("enqueue", []), settings.pop("finals", "auto")
     settings.setdefault("storage", f"{Path(target.partition(':')[0]).stem.rpartition('.')[2]}.db")
     study = Study(**settings, target={**as_evaluator(evaluator)[1], **_function(evaluator), **options})
     check_placeholders(evaluator, study)
     if not len(study.history):
         for params in enqueue:
             study.enqueue(params)
-    _drive(study, evaluator, options, quiet, report)
+    _drive(study, evaluator, options, quiet, report, reserve(study, wanted, settings.get("budget")))
 
 
 app.command()(scale)
+app.command()(compress)
 
 
 @app.command()
@@ -146,20 +155,30 @@ def resume(
 
     Example: greyhound resume train.db --add 1h
     """
-    storage, name = _found(study, name)
-    storage = storage if "://" in storage else str(Path(storage).resolve())
-    opened = Study.load(storage, name)
-    target = opened.settings.target
-    folder = target.get("folder")
-    if folder and Path(folder).is_dir():
-        os.chdir(folder)
-    evaluator, options = evaluator_again(target)
-    if workers is not None:
-        options["workers"] = _workers(workers)
+    opened, evaluator, options = _again(study, name, workers)
     if add is not None:
         opened.extend(add)
     if opened.finished:
         typer.echo(f"{opened.why_finished}; give it more: greyhound resume {shlex.quote(study)} --add 1h")
+    _drive(opened, evaluator, options, quiet, report)
+
+
+@app.command()
+def finals(
+    study: StudyArgument,
+    top: Annotated[int, typer.Option(help="How many of the best configurations.")] = TOP,
+    seeds: Annotated[int, typer.Option(help="On how many fresh seeds each.")] = SEEDS,
+    workers: Annotated[str | None, typer.Option(help="How many at once, 'auto' or 'serial'.")] = None,
+    name: NameOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing while the study runs.")] = False,
+    report: Annotated[bool, typer.Option(help="Write an HTML report at the end.")] = True,
+) -> None:
+    """Train the best configurations and the default again on fresh seeds, and say whether the winner is real.
+
+    Example: greyhound finals train.db --top 5 --seeds 5
+    """
+    opened, evaluator, options = _again(study, name, workers)
+    opened.enqueue_finals(top, seeds)
     _drive(opened, evaluator, options, quiet, report)
 
 
@@ -392,10 +411,13 @@ def studies(storage: Annotated[str, typer.Argument(metavar="FILE", help="Study f
         typer.echo(found)
 
 
-def _drive(study: Study, evaluator: Evaluator, options: dict[str, Any], quiet: bool, report: bool) -> None:
+def _drive(
+    study: Study, evaluator: Evaluator, options: dict[str, Any], quiet: bool, report: bool, plan: Plan | None = None
+) -> None:
     """Run the study, tell what came of it, and end with the exit code that says so."""
     with study:
-        interrupted = drive(study, make_executor(evaluator, **options), make_display(False if quiet else "auto"))
+        display = make_display(False if quiet else "auto")
+        interrupted = drive(study, make_executor(evaluator, **options), display, plan)
         if report and len(study.history):
             path = study.write_report(_report_path(study), _commands(study))
             if not quiet:
@@ -445,6 +467,21 @@ def _weight(text: str) -> tuple[str, float]:
         return name, float(number)
     except ValueError:
         raise StudyError(f"--weight must be written as accuracy=2; got {text!r}.") from None
+
+
+def _again(study: str, name: str | None, workers: str | None) -> tuple[Study, Evaluator, dict[str, Any]]:
+    """A study to go on with, what it tunes and how, in the folder that it was run in."""
+    storage, name = _found(study, name)
+    storage = storage if "://" in storage else str(Path(storage).resolve())
+    opened = Study.load(storage, name)
+    target = opened.settings.target
+    folder = target.get("folder")
+    if folder and Path(folder).is_dir():
+        os.chdir(folder)
+    evaluator, options = evaluator_again(target)
+    if workers is not None:
+        options["workers"] = _workers(workers)
+    return opened, evaluator, options
 
 
 def _found(study: str, name: str | None) -> tuple[str, str | None]:

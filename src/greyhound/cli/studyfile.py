@@ -57,6 +57,8 @@ KEYS: Mapping[str, tuple[str, Check]] = {
     "warm_start": ("a study file or a list of them", _texts),
     "storage": ("a file name or a database URL", lambda value: isinstance(value, str)),
     "name": ("a name", lambda value: isinstance(value, str)),
+    "finals": ("true or false", lambda value: isinstance(value, bool)),
+    "test": ("a metric", lambda value: isinstance(value, str)),
     "enqueue": (
         "a list of configurations",
         lambda value: isinstance(value, list) and all(isinstance(each, dict) for each in value),

@@ -67,7 +67,7 @@ def resolve(target: str) -> Callable[[LiveTrial], Any]:
     place, found, name = target.rpartition(":")
     if not found or not place or not name:
         raise EvaluationError(f"{target!r}: write 'package.module:function' or 'file.py:function'.")
-    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    module = load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     function = module
     for part in name.split("."):
         if not hasattr(function, part):
@@ -124,7 +124,8 @@ def _load_module(name: str) -> ModuleType:
         raise EvaluationError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def _load_file(path: Path) -> ModuleType:
+def load_file(path: Path) -> ModuleType:
+    """The module in a Python file; EvaluationError in one sentence where it cannot be imported."""
     path = path.resolve()
     if not path.is_file():
         raise EvaluationError(f"{path}: there is no such file.")

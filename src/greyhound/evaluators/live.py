@@ -6,6 +6,7 @@ saved first, then the training stands still until it is answered. So whoever is 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from greyhound import leases
 from greyhound.errors import SpaceError, StudyError, TrialPaused, TrialStopped
 from greyhound.evaluators import checkpoint as checkpoints
 from greyhound.evaluators import stateful
@@ -80,6 +82,14 @@ class LiveTrial:
         except ImportError:
             return "cpu"
         return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+    def exclusive(self) -> contextlib.AbstractContextManager[None]:
+        """The trial's device to itself: `with trial.exclusive(): footprint = measure(model, inputs)`.
+
+        Waits until every other training on the device, of any study of this user, has come to its next report; they
+        go on afterwards. Do not report inside.
+        """
+        return leases.exclusive()
 
     # Pausing and going on
 
@@ -210,6 +220,7 @@ class LiveTrial:
         del self._reports[:-_REPORTS_KEPT]
         self.step = max(self.step, step)
         self.verdict = Verdict.CONTINUE
+        leases.give_way()
         ends = self.job.max_steps is not None and step >= self.job.max_steps
         if self.diverged:
             self._channel.send(Progress(self.number, step, values))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,13 +12,10 @@ from greyhound.errors import StudyError, TrialPaused, TrialStopped
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.reporting import number
 from greyhound.jobs import Outcome
+from greyhound.memory import is_out_of_memory
 from greyhound.trial import TrialState, Verdict
 from greyhound.values import show
 
-_OUT_OF_MEMORY = re.compile(
-    r"out of memory|CUBLAS_STATUS_ALLOC_FAILED|can't allocate memory|cannot allocate memory|std::bad_alloc",
-    re.IGNORECASE,
-)
 _OWN_FOLDER = str(Path(__file__).parents[1])
 
 
@@ -56,18 +52,6 @@ def raised(trial: LiveTrial, error: BaseException) -> Outcome:
         return Outcome(trial.number, TrialState.STOPPED)
     state = TrialState.OUT_OF_MEMORY if is_out_of_memory(error) else TrialState.FAILED
     return Outcome(trial.number, state, error=_traceback(error))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory, of the device or the machine, ran out."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and says_out_of_memory(str(error))
-
-
-def says_out_of_memory(text: str) -> bool:
-    """Whether a message says that memory ran out."""
-    return _OUT_OF_MEMORY.search(text) is not None
 
 
 def _metrics(returned: Any, objectives: Sequence[str]) -> dict[str, float]:

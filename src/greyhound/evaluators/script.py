@@ -26,13 +26,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from greyhound import leases
 from greyhound._lazy import require
 from greyhound.errors import EvaluationError, GreyhoundError, StudyError, TrialEnded
 from greyhound.evaluators.live import LiveTrial
-from greyhound.evaluators.outcomes import completed, raised, says_out_of_memory
+from greyhound.evaluators.outcomes import completed, raised
 from greyhound.evaluators.reporting import LARGEST_STEP, LINE, PARAMS
 from greyhound.evaluators.tensorboard import EventFiles
 from greyhound.jobs import Channel, Job, Outcome
+from greyhound.memory import says_out_of_memory
 from greyhound.trial import TrialState
 from greyhound.values import show
 
@@ -179,6 +181,7 @@ class _Run:
         going = True
         while going:
             going = self._listen()
+            leases.give_way(lambda: self._signal(signal.SIGSTOP), lambda: self._signal(signal.SIGCONT))
             if self._events is not None:
                 self._events.poll()
 

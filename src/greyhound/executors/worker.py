@@ -33,6 +33,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any
 
+from greyhound import leases
 from greyhound.jobs import Answer, Channel, Evaluator, Job, Message, Outcome
 from greyhound.trial import TrialState
 
@@ -98,7 +99,7 @@ def run(evaluator: Evaluator, job: Job, channel: Channel) -> Outcome:
     """Train a job and say how it ended, whatever the evaluator does. KeyboardInterrupt is let through."""
     started = time.monotonic()
     try:
-        with _locked(job.directory):
+        with _locked(job.directory), leases.present():
             started = time.monotonic()
             outcome = _checked(evaluator(job, channel))
     except KeyboardInterrupt:

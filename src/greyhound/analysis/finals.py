@@ -1,0 +1,250 @@
+"""Finals: is the winner real? The best few and the default, trained again on fresh seeds, compared in pairs.
+
+The value by which the search chose its winner is the best of many noisy ones and so flatters it. The finals see only
+trainings on seeds of their own, the same for every configuration, and correct for choosing once more among the
+finalists (see `numeric.comparison`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from greyhound.analysis import ranking
+from greyhound.trial import Trial, TrialState
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from greyhound.history import History
+    from greyhound.numeric.comparison import Interval
+
+LEVEL = 0.95
+"""How often the intervals hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finalist:
+    """A configuration of the finals.
+
+    trial: the search's trial; its number, parameters and the value that the search saw. values: the metric on each
+    fresh seed, in the order of the finals' seeds. mean: with the interval that holds for all finalists at
+    once. gain: over the default, positive where it is better, such intervals too; None for the default itself, or
+    where there is none. chance: that it is the best of all, the default among them. failures: seeds on which its
+    training failed. test: the held-out metric's mean, where the study names one.
+    """
+
+    trial: Trial
+    values: tuple[float, ...]
+    searched: float
+    mean: Interval
+    gain: Interval | None
+    chance: float
+    default: bool = False
+    failures: int = 0
+    test: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finals:
+    """What the finals found.
+
+    finalists: the best mean first, those that failed on a seed last. winner: the best of them, the default left out;
+    None where all failed. gain: of the winner over the default, the interval corrected for having been picked, the
+    estimate taken on seeds that did not pick it; None without a default. verdict: in a sentence. complete: whether
+    all replicates have ended. seeds: how many were compared.
+    """
+
+    metric: str
+    finalists: tuple[Finalist, ...]
+    winner: Finalist | None
+    gain: Interval | None
+    verdict: str
+    complete: bool
+    seeds: int
+
+    @property
+    def default(self) -> Finalist | None:
+        """The default configuration, where it took part."""
+        return next((each for each in self.finalists if each.default), None)
+
+
+def candidates(history: History, top: int) -> list[Trial]:
+    """The `top` best different configurations of the search, then the default if it has been tried."""
+    default = ranking.baseline(history)
+    kept: list[Trial] = []
+    seen = {_key(history, default.params)} if default is not None else set()
+    for number in ranking.ranked(history):
+        trial = history.trial(number)
+        if len(kept) == top:
+            break
+        if (key := _key(history, trial.params)) not in seen:
+            seen.add(key)
+            kept.append(trial)
+    return [*kept, default] if default is not None else kept
+
+
+def finals(history: History) -> Finals | None:
+    """What is known of the finals; None where none were begun, or no seed has been trained by all."""
+    import numpy as np
+
+    if len(history.objectives) != 1 or not (runs := _runs(history)):
+        return None
+    objective = history.objectives[0]
+    failed = {number: sum(_failed(run) for run in row.values()) for number, row in runs.items()}
+    whole = [number for number in runs if not failed[number]]
+    seeds = _shared_seeds({number: runs[number] for number in whole or runs}, objective.metric)
+    baseline = ranking.baseline(history)
+    default = baseline.number if baseline is not None and baseline.number in runs else None
+    if not seeds or not whole:
+        return None
+    sign = -1.0 if objective.maximize else 1.0
+    values = {number: np.array([runs[number][s].metrics[objective.metric] for s in seeds]) for number in whole}
+    made = _compared(history, values, sign, default)
+    if history.settings is not None and history.settings.test is not None:
+        made = [_tested(each, runs[each.trial.number], seeds, history.settings.test) for each in made]
+    made.sort(key=lambda each: sign * each.mean.estimate)
+    lost = [_lost(history, number, failed[number], default) for number in runs if failed[number]]
+    winner = next((each for each in made if not each.default), None)
+    gain = _gain(values, sign, default, winner)
+    complete = not history.replicates_open
+    verdict = _verdict(objective.metric, winner, gain, default is not None and not failed[default], len(seeds))
+    return Finals(objective.metric, (*made, *lost), winner, gain, verdict, complete, len(seeds))
+
+
+def describe(found: Finals) -> list[str]:
+    """The finals in lines of plain text."""
+    told = [f"finals: {found.verdict}"]
+    for each in found.finalists:
+        name = "default" if each.default else f"trial {each.trial.number}"
+        if each.failures:
+            told.append(f"  {name}: failed on {each.failures} fresh seed{'s' if each.failures > 1 else ''}")
+            continue
+        held_out = f"; {_bracket(each.test)} on the held-out test" if each.test is not None else ""
+        told.append(
+            f"  {name}: {found.metric} {_bracket(each.mean)} on {found.seeds} fresh seeds (the search saw "
+            f"{each.searched:.6g}); best of these with a chance of {each.chance:.0%}{held_out}"
+        )
+    return told
+
+
+def _runs(history: History) -> dict[int, dict[int, Trial]]:
+    """For each candidate its replicates by seed."""
+    runs: dict[int, dict[int, Trial]] = {}
+    for trial in history.replicates:
+        if trial.replicates is not None:
+            runs.setdefault(trial.replicates, {})[trial.seed] = trial
+    return runs
+
+
+def _failed(trial: Trial) -> bool:
+    return trial.state.failed and trial.state is not TrialState.LOST
+
+
+def _shared_seeds(runs: Mapping[int, Mapping[int, Trial]], metric: str) -> list[int]:
+    """Seeds on which all of them were trained to the end, in the order in which the first was."""
+    done = [
+        [seed for seed, run in row.items() if run.state is TrialState.COMPLETED and math.isfinite(run.metrics[metric])]
+        for row in runs.values()
+    ]
+    return [seed for seed in done[0] if all(seed in row for row in done)]
+
+
+def _compared(history: History, values: Mapping[int, np.ndarray], sign: float, default: int | None) -> list[Finalist]:
+    import numpy as np
+
+    from greyhound.numeric.comparison import chances, intervals
+
+    numbers = [number for number in values if number != default]
+    alone = [default] if default is not None and default in values else []
+    means = dict(zip(numbers, intervals(np.array([values[n] for n in numbers]), LEVEL), strict=True)) if numbers else {}
+    gains: dict[int, Interval] = {}
+    for number in alone:
+        means[number] = intervals(values[number][None], LEVEL)[0]
+        if numbers:
+            over = np.array([sign * (values[number] - values[n]) for n in numbers])
+            gains = dict(zip(numbers, intervals(over, LEVEL), strict=True))
+    order = [*numbers, *alone]
+    shares = chances(sign * np.array([values[n] for n in order]), np.random.default_rng(history.seed))
+    return [
+        Finalist(
+            trial=history.trial(number),
+            values=tuple(values[number].tolist()),
+            searched=_searched(history, number),
+            mean=means[number],
+            gain=gains.get(number),
+            chance=float(share),
+            default=number == default,
+        )
+        for number, share in zip(order, shares, strict=True)
+    ]
+
+
+def _tested(finalist: Finalist, runs: Mapping[int, Trial], seeds: list[int], metric: str) -> Finalist:
+    import numpy as np
+
+    from greyhound.numeric.comparison import intervals
+
+    values = [runs[seed].metrics.get(metric, math.nan) for seed in seeds]
+    if not all(map(math.isfinite, values)):
+        return finalist
+    return replace(finalist, test=intervals(np.array([values]), LEVEL)[0])
+
+
+def _lost(history: History, number: int, failures: int, default: int | None) -> Finalist:
+    from greyhound.numeric.comparison import Interval
+
+    unknown = Interval(math.nan, math.nan, math.nan)
+    return Finalist(
+        history.trial(number), (), _searched(history, number), unknown, None, 0.0, number == default, failures
+    )
+
+
+def _searched(history: History, number: int) -> float:
+    return history.trial(number).metrics.get(history.objectives[0].metric, math.nan)
+
+
+def _gain(
+    values: Mapping[int, np.ndarray], sign: float, default: int | None, winner: Finalist | None
+) -> Interval | None:
+    """The winner's over the default: its simultaneous interval, and the estimate by the other seeds."""
+    import numpy as np
+
+    from greyhound.numeric.comparison import picked_by_others
+
+    if default is None or default not in values or winner is None or winner.gain is None:
+        return None
+    rows = np.array([sign * row for number, row in values.items() if number != default])
+    picked = picked_by_others(rows)
+    return replace(winner.gain, estimate=float((sign * values[default] - picked).mean()))
+
+
+def _verdict(metric: str, winner: Finalist | None, gain: Interval | None, default: bool, seeds: int) -> str:
+    if winner is None:
+        return "only the default configuration could be trained on every fresh seed."
+    name = f"trial {winner.trial.number}"
+    if gain is None:
+        why = "the default failed on a fresh seed" if default else "there is no default configuration to compare with"
+        return f"{name} is the best of these, with a chance of {winner.chance:.0%}; {why}."
+    if not math.isfinite(gain.low):
+        return f"one seed tells nothing of the noise; {name} differs from the default by {gain.estimate:+.3g}."
+    if gain.low == gain.high == 0:
+        return f"{name} and the default give the same {metric} on each of {seeds} seeds."
+    if gain.low > 0:
+        return f"{name} is better than the default by {gain.low:.3g} to {gain.high:.3g} in {metric}."
+    if gain.high < 0:
+        return f"{name} is worse than the default by {-gain.high:.3g} to {-gain.low:.3g} in {metric}."
+    return (
+        f"no evidence of a difference between {name} and the default: from {-gain.low:.3g} worse "
+        f"to {gain.high:.3g} better in {metric}."
+    )
+
+
+def _bracket(interval: Interval) -> str:
+    return f"{interval.estimate:.4g} [{interval.low:.4g}, {interval.high:.4g}]"
+
+
+def _key(history: History, params: Mapping[str, Any]) -> Any:
+    return tuple(sorted((name, repr(value)) for name, value in params.items()))

@@ -1,0 +1,245 @@
+"""A trained model made small or fast, at no more than a stated loss of accuracy: a study over ways to compress it.
+
+Each trial compresses the model, trains it on for a few epochs, saves it, loads what was saved, and measures that: its
+accuracy, its bytes on disk, and its latency with the device to itself. The first trial is the model as it is.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from greyhound.deploy.compression import Compression
+from greyhound.deploy.footprint import measure
+from greyhound.deploy.saving import load, save
+from greyhound.errors import EvaluationError, StudyError
+from greyhound.evaluators.function import load_file
+from greyhound.evaluators.live import LiveTrial
+from greyhound.evaluators.retention import trial_folder
+from greyhound.space import Space
+from greyhound.study import Study
+from greyhound.trial import Trial
+from greyhound.tuning import tune
+
+if TYPE_CHECKING:
+    from torch import nn
+
+COSTS = ("bytes", "latency_ms", "parameters", "flops", "peak_memory_bytes")
+"""What can be made small."""
+_SHORT = {"latency": "latency_ms", "size": "bytes", "memory": "peak_memory_bytes"}
+FILE = "model.pt2"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is compressed, and how it is judged.
+
+    model: the trained model. example_inputs: a tensor, tuple or dict, two rows or more. accuracy: of a model, on
+    validation data, the higher the better. fine_tune: trains a model in place for a few epochs; None for
+    none. test: as accuracy, on data that nothing is chosen by. keep, heads: see Compression.apply.
+    """
+
+    model: nn.Module
+    example_inputs: Any
+    accuracy: Callable[[Any], float]
+    fine_tune: Callable[[Any], object] | None = None
+    test: Callable[[Any], float] | None = None
+    keep: Sequence[str] = ()
+    heads: Mapping[str, int] | None = None
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Subject:
+        """From a Python file that defines model(), example_inputs() and accuracy(model).
+
+        It may define fine_tune(model), test(model), keep (names of layers) and heads (heads by a layer's name).
+        EvaluationError where one is missing.
+        """
+        module = load_file(Path(path))
+        if module.__name__ != Path(path).stem:
+            cloudpickle.register_pickle_by_value(module)  # no worker finds it by its name
+        for name in ("model", "example_inputs", "accuracy"):
+            if not callable(getattr(module, name, None)):
+                raise EvaluationError(
+                    f"{path} has no function {name}(); to be compressed it defines model(), the trained model; "
+                    f"example_inputs(); accuracy(model); and may define fine_tune(model) and test(model)."
+                )
+        return cls(
+            model=module.model(),
+            example_inputs=module.example_inputs(),
+            accuracy=module.accuracy,
+            fine_tune=getattr(module, "fine_tune", None),
+            test=getattr(module, "test", None),
+            keep=tuple(getattr(module, "keep", ())),
+            heads=getattr(module, "heads", None),
+        )
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What came of it.
+
+    before: the model as it was, saved and measured like the others. after: the chosen one; None where no trial keeps
+    to the limit. path: its file, with torch.export.load(path).module() to open it. test: held-out accuracy before and
+    after, told once. front: the trials that no other beats in accuracy, bytes and latency.
+    """
+
+    study: Study
+    before: Trial
+    after: Trial | None
+    path: Path | None
+    test: tuple[float, float] | None
+    front: tuple[Trial, ...]
+
+    def lines(self) -> list[str]:
+        """The change, a line a measure."""
+        if self.after is None:
+            return ["no compressed model keeps to the limit; allow a larger drop, or give more trials."]
+        told = [f"{'':18} {'before':>12} {'after':>12}"]
+        for name in ("accuracy", *COSTS):
+            old, new = self.before.metrics[name], self.after.metrics[name]
+            change = f"{new - old:+.4f}" if name == "accuracy" else f"{old / max(new, 1e-12):.1f} times less"
+            told.append(f"{name:18} {old:12,.4g} {new:12,.4g}  {change}")
+        if self.test is not None:
+            old, new = self.test
+            told.append(f"{'held-out accuracy':18} {old:12.4g} {new:12.4g}  {new - old:+.4f}")
+        told.append("by " + ", ".join(f"{name} {_shown(value)}" for name, value in self.after.params.items()))
+        return told
+
+
+def compress(
+    subject: Subject,
+    *,
+    max_drop: float | str = 0.01,
+    minimize: str | Sequence[str] = "bytes",
+    shrink: Mapping[str, float] | None = None,
+    compression: Compression | None = None,
+    budget: Any = "20 trials",
+    output: str | Path | None = None,
+    workers: int | str = "auto",
+    threads: int = 1,
+    **options: Any,
+) -> Compressed:
+    """Find the smallest or fastest form of a model that loses at most `max_drop` of its accuracy.
+
+    max_drop: in the units of the accuracy, or "1%" for 0.01. minimize: of COSTS, "latency" for short; with several
+    the study seeks the whole front of accuracy and these, and the first decides what is chosen. shrink: how many
+    times less the chosen model has to take, such as {"bytes": 4, "latency": 2}; of those that do, the most
+    accurate is chosen. compression: what may be done, by default pruning and 8-bit weights. output: where the
+    chosen model is written, none for nowhere. threads: of the CPU for the latency. options: more for `tune`,
+    such as storage, seed and progress.
+
+    StudyError where an argument is wrong.
+    """
+    costs = [_SHORT.get(name, name) for name in ([minimize] if isinstance(minimize, str) else minimize)]
+    wanted = {_SHORT.get(name, name): factor for name, factor in (shrink or {}).items()}
+    for name in (*costs, *wanted):
+        if name not in COSTS:
+            raise StudyError(f"compress: cannot minimize {name!r}; there are {', '.join(COSTS)}.")
+    compression = Compression() if compression is None else compression
+    least = float(subject.accuracy(subject.model.eval())) - _drop(max_drop)
+    one = len(costs) == 1
+    study = tune(
+        _Compress(subject, compression, threads),
+        Space(compression.parameters()),
+        maximize=() if one else "accuracy",
+        minimize=costs,
+        subject_to=f"accuracy >= {least!r}" if one else (),
+        budget=budget,
+        workers=workers,
+        scheduler="none",
+        finals=False,
+        **options,
+    )
+    before = study.baseline
+    if before is None or "accuracy" not in before.metrics:
+        raise EvaluationError(f"the model could not be saved and measured as it is: {before and before.error}")
+    kept = [trial for trial in study.history.completed if trial.metrics["accuracy"] >= least]
+    kept = [trial for trial in kept if trial.number != before.number]
+    for name, factor in wanted.items():
+        kept = [trial for trial in kept if factor * trial.metrics[name] <= before.metrics[name]]
+    rule = "accuracy" if wanted else costs[0]
+    after = min(kept, key=lambda trial: trial.metrics[rule] * (-1 if wanted else 1), default=None)
+    path = None
+    if after is not None and output is not None:
+        path = Path(shutil.copy(_file(study, after), output))
+    return Compressed(study, before, after, path, _tested(subject, study, before, after), front(study))
+
+
+def front(study: Study) -> tuple[Trial, ...]:
+    """The trials of a compression that no other beats in accuracy, bytes and latency, the smallest first."""
+    done = [trial for trial in study.history.completed if "latency_ms" in trial.metrics]
+
+    def losses(trial: Trial) -> tuple[float, float, float]:
+        return -trial.metrics["accuracy"], trial.metrics["bytes"], trial.metrics["latency_ms"]
+
+    def beaten(trial: Trial) -> bool:
+        mine = losses(trial)
+        return any(
+            losses(other) != mine and all(a <= b for a, b in zip(losses(other), mine, strict=True)) for other in done
+        )
+
+    return tuple(sorted((each for each in done if not beaten(each)), key=lambda trial: trial.metrics["bytes"]))
+
+
+def saved(study: Study, trial: Trial) -> Any:
+    """The model that a trial of a compression saved."""
+    return load(_file(study, trial))
+
+
+@dataclass(frozen=True)
+class _Compress:
+    """One trial, in the worker."""
+
+    subject: Subject
+    compression: Compression
+    threads: int
+
+    def __call__(self, trial: LiveTrial) -> dict[str, float]:
+        import torch
+
+        torch.manual_seed(trial.seed)
+        subject = self.subject
+        smaller = self.compression.apply(
+            subject.model,
+            trial.params,
+            subject.example_inputs,
+            fine_tune=subject.fine_tune,
+            keep=subject.keep,
+            heads=subject.heads,
+        )
+        path = save(smaller, subject.example_inputs, trial.directory / FILE)
+        loaded = load(path)
+        accuracy = float(subject.accuracy(loaded))
+        with trial.exclusive():
+            footprint = measure(loaded, subject.example_inputs, threads=self.threads)
+        return {**footprint.metrics(), "accuracy": accuracy, "bytes": float(path.stat().st_size)}
+
+
+def _file(study: Study, trial: Trial) -> Path:
+    return trial_folder(study.folder, trial.number) / FILE
+
+
+def _tested(subject: Subject, study: Study, before: Trial, after: Trial | None) -> tuple[float, float] | None:
+    if subject.test is None or after is None:
+        return None
+    return float(subject.test(saved(study, before))), float(subject.test(saved(study, after)))
+
+
+def _drop(given: float | str) -> float:
+    text = str(given).strip()
+    try:
+        drop = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise StudyError(f"compress: max_drop is a number or a percentage such as 1%; got {given!r}.") from None
+    if not 0 <= drop < float("inf"):
+        raise StudyError(f"compress: max_drop must be at least 0; got {given!r}.")
+    return drop
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

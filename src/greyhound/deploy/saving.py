@@ -1,0 +1,100 @@
+"""Models in files that need neither Greyhound nor the code that made them: torch.export's programs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greyhound._lazy import require
+from greyhound.deploy.footprint import call
+from greyhound.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def save(model: nn.Module, example_inputs: Any, path: str | Path) -> Path:
+    """Write the model as a program that runs for any batch size; its path.
+
+    example_inputs: a tensor, tuple or dict of tensors whose first dimension is the batch, two rows or more. Whoever
+    has torch (and torchao, if int8 is in it) opens it with `torch.export.load(path).module()`. EvaluationError
+    where torch.export cannot follow the model, or the file gives other outputs than the model.
+    """
+    torch = require("torch", "torch")
+    path = Path(path)
+    leaves = require("torch.utils._pytree", "torch").tree_map
+    # A slice would take all of the data that it was cut from into the file.
+    example_inputs = leaves(lambda value: value.clone() if isinstance(value, torch.Tensor) else value, example_inputs)
+    positional = not isinstance(example_inputs, dict)
+    args = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
+    given: dict[str, Any] = {"args": args if positional else ()}
+    if not positional:
+        given["kwargs"] = example_inputs
+    batch = torch.export.Dim("batch")
+    shapes = leaves(lambda value: {0: batch} if isinstance(value, torch.Tensor) else None, args)
+    named = leaves(lambda value: {0: batch} if isinstance(value, torch.Tensor) else None, given.get("kwargs", {}))
+    with _quiet(), torch.no_grad():
+        model.eval()
+        try:
+            dynamic = shapes if positional else named
+            program = torch.export.export(model, **given, dynamic_shapes=_matching(model, dynamic, positional))
+        except Exception as error:
+            raise EvaluationError(f"the model cannot be exported: {str(error).strip().splitlines()[0]}") from error
+        torch.export.save(program, path)
+        expected, found = call(model, example_inputs), call(load(path), example_inputs)
+    difference = _difference(expected, found)
+    if not difference < 0.05:
+        raise EvaluationError(f"{path}: the saved model's outputs differ from the model's by {difference:.3g}.")
+    return path
+
+
+def load(path: str | Path) -> nn.Module:
+    """The model in a file that `save` wrote: torch.export.load(path).module(), deaf to eval() and train().
+
+    An exported program has one mode, that of evaluation, and refuses both calls.
+    """
+    torch = require("torch", "torch")
+    with _quiet():
+        model: nn.Module = torch.export.load(Path(path)).module()
+    model.training = False
+    vars(model).update(eval=lambda: model, train=lambda mode=True: model)
+    return model
+
+
+def _matching(model: Any, shapes: Any, positional: bool) -> Any:
+    """The dynamic shapes in the form that torch.export wants for a signature with *args."""
+    import inspect
+
+    kinds = [each.kind for each in inspect.signature(model.forward).parameters.values()]
+    if positional and inspect.Parameter.VAR_POSITIONAL in kinds:
+        return (shapes,)
+    if not positional and inspect.Parameter.VAR_KEYWORD in kinds:
+        return {"kwargs": shapes}
+    return shapes
+
+
+def _difference(expected: Any, found: Any) -> float:
+    """The largest difference of the outputs, relative to the largest output."""
+    leaves = require("torch.utils._pytree", "torch").tree_leaves
+    return max(
+        float((mine - theirs).abs().max() / mine.abs().max().clamp(min=1e-6))
+        for mine, theirs in zip(leaves(expected), leaves(found), strict=True)
+        if mine.is_floating_point()
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """torch and torchao warn of each other's future while they export and load."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

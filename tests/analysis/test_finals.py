@@ -1,0 +1,179 @@
+"""Finals: the best few and the default again on fresh seeds, and what may be said of them."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+
+import greyhound as gh
+from greyhound.analysis.finals import describe, finals
+from greyhound.errors import StudyError
+from greyhound.numeric.comparison import intervals
+from greyhound.study import Study
+
+SPACE = gh.Space(x=gh.Float(0.0, 1.0, default=0.5), y=gh.Float(0.0, 1.0, default=0.5))
+
+
+def play(study, value, noise=0.0, **more):
+    """Ask and tell until nothing is left: `value` of the parameters, and noise that parameters and seed decide."""
+    while (trial := study.ask()) is not None:
+        luck = random.Random(f"{trial.seed} {trial.params}").gauss(0, noise)
+        study.tell(trial, value(trial.params) + luck, **more)
+    return study
+
+
+def searched(value, noise, seed=0, trials=20, **options):
+    options = {"maximize": "value", "budget": trials, "sampler": "random", "seed": seed, **options}
+    return play(Study(SPACE, **options), value, noise)
+
+
+def test_the_best_and_the_default_are_trained_again_on_the_same_fresh_seeds():
+    study = searched(lambda params: params["x"], 0.0)
+    before = {trial.seed for trial in study.trials}
+    assert study.finals(top=3, seeds=4) is None
+    found = play(study, lambda params: params["x"]).finals(top=3, seeds=4)
+    best = sorted(study.trials[:20], key=lambda trial: -trial.metrics["value"])[:3]
+    assert [each.trial.number for each in found.finalists] == [*(trial.number for trial in best), 0]
+    seeds = [{run.seed for run in study.history.replicates if run.replicates == each.trial.number}
+             for each in found.finalists]  # fmt: skip
+    assert len(seeds[0]) == 4
+    assert all(each == seeds[0] for each in seeds)
+    assert not seeds[0] & before
+    assert (found.winner.trial.number, found.seeds, found.complete) == (best[0].number, 4, True)
+
+
+def test_finals_again_train_only_what_is_missing():
+    study = searched(lambda params: params["x"], 0.0)
+    study.finals(top=2, seeds=2)
+    play(study, lambda params: params["x"])
+    assert len(study.trials) == 20 + 6
+    study.finals(top=2, seeds=2)
+    assert study.ask() is None
+    study.finals(top=2, seeds=3)
+    play(study, lambda params: params["x"])
+    assert len(study.trials) == 20 + 9
+
+
+def test_finals_are_no_part_of_the_search():
+    study = searched(lambda params: params["x"], 1.0)
+    best, budget = study.best.number, study.settings.budget
+    study.finals(top=5, seeds=5)
+    play(study, lambda params: 100 + params["x"])
+    assert study.best.number == best
+    assert study.settings.budget == budget
+    assert study.finished
+    study.extend("3 trials")
+    play(study, lambda params: params["x"])
+    assert study.history.searched == 23
+
+
+def test_finals_begin_after_the_budget_of_time_is_spent_and_go_first(tmp_path):
+    now = [0.0]
+    study = Study(SPACE, maximize="value", budget="10s", sampler="random", clock=lambda: now[0])
+    while (trial := study.ask()) is not None:
+        now[0] += 3
+        study.tell(trial, trial.params["x"])
+    assert study.spent
+    study.finals(top=1, seeds=2)
+    assert not study.finished
+    while (trial := study.ask()) is not None:
+        now[0] += 100
+        study.tell(trial, trial.params["x"])
+    assert study.finished
+    assert len(study.history.replicates) == 4
+
+
+def test_a_replicate_trains_to_its_end_whatever_the_scheduler_thinks():
+    study = Study(SPACE, maximize="value", max_steps=9, budget="12 trials", sampler="random", scheduler="asha")
+
+    def train():
+        while (trial := study.ask()) is not None:
+            step = trial.step
+            while study.report(trial, step := step + 1, value=trial.params["x"]).value == "continue":
+                pass
+
+    train()
+    study.finals(top=2, seeds=3)
+    train()
+    assert {run.step for run in study.history.replicates} == {9}
+    assert all(run.state.value == "completed" for run in study.history.replicates)
+
+
+def test_verdict_tells_a_gain_a_loss_and_the_want_of_evidence():
+    def verdict(value, noise):
+        study = searched(value, noise)
+        study.finals(top=2, seeds=5)
+        return play(study, value, noise).finals(top=2, seeds=5).verdict
+
+    assert "is better than the default by" in verdict(lambda params: params["x"], 0.01)
+    assert "no evidence of a difference" in verdict(lambda params: 0.0, 1.0)
+    assert "is worse than the default by" in verdict(lambda params: float(params["x"] == 0.5), 0.001)
+    assert "the same value on each of 5 seeds" in verdict(lambda params: 0.0, 0.0)
+
+
+def test_one_that_fails_on_a_fresh_seed_is_not_the_winner():
+    study = searched(lambda params: params["x"], 0.0)
+    study.finals(top=2, seeds=3)
+    best = study.best.params["x"]
+    unlucky = True
+    while (trial := study.ask()) is not None:
+        fails = unlucky and trial.params["x"] == best
+        unlucky = unlucky and not fails
+        study.tell(trial, math.nan if fails else trial.params["x"])
+    found = finals(study.history)
+    assert found.winner.trial.number != study.best.number
+    assert (found.finalists[-1].trial.number, found.finalists[-1].failures) == (study.best.number, 1)
+    assert any("failed on 1 fresh seed" in line for line in describe(found))
+
+
+def test_the_held_out_metric_is_told_once_and_never_searched_on():
+    with pytest.raises(StudyError, match="must not be searched on"):
+        Study(SPACE, maximize="value", test="value")
+    study = Study(SPACE, maximize="value", test="unseen", budget=8, sampler="random")
+    play(study, lambda params: params["x"], unseen=0.25)
+    study.finals(top=2, seeds=3)
+    play(study, lambda params: params["x"], unseen=0.5)
+    found = finals(study.history)
+    assert found.winner.test.estimate == 0.5
+    assert any("on the held-out test" in line for line in describe(found))
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(StudyError, match="no trial has a usable value"):
+        Study(SPACE).finals()
+    with pytest.raises(StudyError, match="one objective"):
+        Study(SPACE, minimize=["a", "b"]).finals()
+    with pytest.raises(StudyError, match="seeds must be a whole number"):
+        searched(lambda params: 1.0, 0.0).finals(seeds=0)
+
+
+def test_intervals_hold_when_the_search_maximises_over_noise():
+    """Two hundred configurations, noise as large as their differences: the winner's gain is covered as stated."""
+    rng = np.random.default_rng(0)
+    held, naive, width = [], [], []
+    for _ in range(1500):
+        truth = rng.normal(scale=rng.choice([0.0, 1.0]), size=200)  # the last is the default
+        seen = truth + rng.normal(size=200)
+        top = np.argsort(seen[:-1])[-5:]
+        runs = truth[:, None] + rng.normal(size=5) + rng.normal(size=(200, 5))
+        gains = intervals(runs[top] - runs[-1])
+        winner = int(np.argmax([gain.estimate for gain in gains]))
+        true = truth[top[winner]] - truth[-1]
+        held.append(gains[winner].low <= true <= gains[winner].high)
+        naive.append(abs(seen[top[-1]] - seen[-1] - truth[top[-1]] + truth[-1]) <= 1.96 * 2**0.5)
+        width.append(gains[winner].high - gains[winner].low)
+    assert 0.94 <= np.mean(held) <= 0.995
+    assert np.mean(naive) < 0.8  # what the search itself saw would not do
+    assert np.mean(width) < 5
+
+
+def test_the_studys_own_verdicts_hold_too():
+    """No configuration differs from another: at most one verdict in twenty may say that one does."""
+    wrong = 0
+    for seed in range(40):
+        study = searched(lambda params: 0.0, 1.0, seed=seed, trials=15)
+        study.finals(top=3, seeds=4)
+        found = play(study, lambda params: 0.0, 1.0).finals(top=3, seeds=4)
+        wrong += "no evidence" not in found.verdict
+    assert wrong <= 6

@@ -1,0 +1,162 @@
+"""Compression as hyperparameters: what each does to a model, and that what is saved opens without Greyhound."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+import greyhound as gh
+from greyhound.deploy import Compression, load, measure, save
+from greyhound.deploy.compression import QUANTIZATIONS, factorise, prune, quantize
+from greyhound.errors import EvaluationError, SpaceError
+
+
+def convolutional():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10),
+    ).eval()  # fmt: skip
+
+
+class Attention(nn.Module):
+    def __init__(self, width=32, heads=4):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.head = nn.Linear(width, 5)
+
+    def forward(self, x):
+        batch, length, _ = x.shape
+        q, k, v = self.qkv(x).reshape(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+        x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, -1))
+        return self.head(x.mean(1))
+
+
+IMAGES = torch.randn(4, 1, 12, 12, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_knobs_go_into_a_space_whose_default_is_the_model_as_it_is():
+    compression = Compression(rank=(0.1, 1.0), quantize=QUANTIZATIONS, prefix="c_")
+    space = gh.Space(**compression.parameters(), lr=gh.Float(1e-4, 1e-1, log=True, default=1e-3))
+    assert space.default() == {"c_prune": 0.0, "c_rank": 1.0, "c_quantize": "none", "lr": 1e-3}
+    model = convolutional()
+    with torch.no_grad():
+        assert torch.equal(compression.apply(model, space.default(), IMAGES)(IMAGES), model(IMAGES))
+    assert Compression(prune=None, quantize=("bf16",)).parameters() == {}
+
+
+def test_wrong_ranges_and_kinds_are_refused():
+    with pytest.raises(SpaceError, match="prune is a range within"):
+        Compression(prune=(0.5, 1.0))
+    with pytest.raises(SpaceError, match="unknown quantisation 'int3'"):
+        Compression(quantize=("int3",))
+
+
+def test_pruning_removes_the_share_of_channels_and_keeps_inputs_and_outputs():
+    model = convolutional()
+    found = Compression().apply(model, {"prune": 0.5}, IMAGES)
+    assert [layer.out_channels for layer in found if isinstance(layer, nn.Conv2d)] == [8, 16]
+    assert [layer.out_features for layer in found if isinstance(layer, nn.Linear)] == [32, 10]
+    assert found(IMAGES).shape == (4, 10)
+    assert model[0].out_channels == 16, "the model itself stays"
+
+
+def test_layers_may_keep_their_width():
+    found = Compression().apply(convolutional(), {"prune": 0.5}, IMAGES, keep=["0"])
+    assert [layer.out_channels for layer in found if isinstance(layer, nn.Conv2d)] == [16, 16]
+    with pytest.raises(EvaluationError, match="no layer 'first'"):
+        Compression().apply(convolutional(), {"prune": 0.5}, IMAGES, keep=["first"])
+
+
+def test_heads_stay_alike_and_without_them_the_error_says_so():
+    inputs = torch.randn(2, 7, 32)
+    found = Compression().apply(Attention(), {"prune": 0.5}, inputs, heads={"qkv": 4}, keep=["out"])
+    assert found.qkv.out_features == 3 * 16
+    assert found(inputs).shape == (2, 5)
+    with pytest.raises(EvaluationError, match="heads="):
+        prune(Attention(heads=8), 0.3, inputs)
+
+
+def test_low_rank_factors_are_the_best_of_their_rank():
+    model = nn.Sequential(nn.Linear(40, 30))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.randn(30, 6) @ torch.randn(6, 40))
+    x = torch.randn(8, 40)
+    expected = model(x)
+    factorise(model, 0.2)  # of rank 6, as the weight is
+    assert [tuple(layer.weight.shape) for layer in model[0]] == [(6, 40), (30, 6)]
+    assert torch.allclose(model(x), expected, atol=1e-4)
+
+
+def test_factors_that_would_not_save_anything_are_left_whole():
+    model = nn.Sequential(nn.Linear(40, 30))
+    factorise(model, 0.9)
+    assert type(model[0]) is nn.Linear
+
+
+def test_fine_tuning_comes_after_pruning_and_before_quantisation_and_only_then():
+    seen = []
+
+    def fine_tune(model):
+        assert model.training
+        seen.append(model[0].out_channels)
+        assert all(parameter.dtype is torch.float32 for parameter in model.parameters())
+
+    options = {"fine_tune": fine_tune}
+    compression = Compression(quantize=QUANTIZATIONS)
+    compression.apply(convolutional(), {"prune": 0.25, "quantize": "int8-weight-only"}, IMAGES, **options)
+    compression.apply(convolutional(), {"prune": 0.0, "quantize": "bf16"}, IMAGES, **options)
+    assert seen == [12]
+
+
+@pytest.mark.parametrize(("kind", "smaller"), [("bf16", 0.6), ("int8-weight-only", 0.4), ("int8-dynamic", 0.4)])
+def test_quantised_models_are_smaller_and_nearly_the_same(kind, smaller):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 8)).eval(), torch.randn(4, 256)
+    before = measure(model, x, min_run_time_s=0.001)
+    with torch.no_grad():
+        expected = model(x)
+        found = quantize(model, kind)
+        assert found(x).dtype is torch.float32
+        assert (found(x) - expected).abs().max() < 0.05 * expected.abs().max()
+    assert measure(found, x, min_run_time_s=0.001).bytes < smaller * before.bytes
+
+
+@pytest.mark.parametrize(
+    "params", [{"prune": 0.5, "quantize": "int8-weight-only"}, {"rank": 0.25, "quantize": "bf16"}], ids=str
+)
+def test_a_saved_model_opens_without_greyhound_and_gives_the_same(tmp_path, params):
+    made = Compression(rank=(0.1, 1.0), quantize=QUANTIZATIONS).apply(convolutional(), params, IMAGES)
+    path = save(made, IMAGES, tmp_path / "model.pt2")
+    with torch.no_grad():
+        torch.save((IMAGES, made(IMAGES)), tmp_path / "pair.pt")
+    program = """
+import sys, torch
+model = torch.export.load("model.pt2").module()
+inputs, outputs = torch.load("pair.pt")
+assert torch.allclose(model(inputs), outputs, atol=1e-2), (model(inputs) - outputs).abs().max()
+assert model(inputs[:1].repeat(9, 1, 1, 1)).shape == (9, 10)
+assert not any(name.startswith("greyhound") for name in sys.modules)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, cwd=tmp_path)
+    assert load(path).eval().train()(IMAGES).shape == (4, 10)
+
+
+def test_the_file_holds_no_more_of_the_data_than_the_example(tmp_path):
+    rows = torch.zeros(100_000, 16)
+    path = save(nn.Sequential(nn.Linear(16, 2)), rows[:2], tmp_path / "model.pt2")
+    assert path.stat().st_size < 100_000
+
+
+def test_what_cannot_be_exported_is_told(tmp_path):
+    class Branch(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(EvaluationError, match="cannot be exported"):
+        save(Branch(), torch.randn(2, 3), tmp_path / "model.pt2")

@@ -1,0 +1,80 @@
+"""What a model costs, counted and measured."""
+
+import pytest
+import torch
+from torch import nn
+
+from greyhound.deploy import measure
+from greyhound.errors import StudyError
+
+
+def network(width=64):
+    return nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 4))
+
+
+def quick(model, inputs, **options):
+    return measure(model, inputs, threads=1, min_run_time_s=0.001, **options)
+
+
+def test_sizes_and_operations_are_exact():
+    found = quick(network(), torch.zeros(3, 8))
+    assert found.parameters == 8 * 64 + 64 + 64 * 4 + 4
+    assert found.flops == 2 * (8 * 64 + 64 * 4)
+    assert 4 * found.parameters < found.bytes < 4 * found.parameters + 4000
+
+
+def test_the_peak_of_memory_is_weights_inputs_and_the_largest_pair_of_activations():
+    found = quick(network(), torch.zeros(1, 8), batch_sizes=[1000])
+    weights, inputs, hidden = 4 * found.parameters, 4 * 1000 * 8, 4 * 1000 * 64
+    assert found.peak_memory_bytes == weights + inputs + 2 * hidden  # before and after the ReLU
+
+
+def test_the_same_model_has_the_same_peak_whatever_was_measured_before():
+    model, inputs = network(), torch.zeros(5, 8)
+    assert quick(model, inputs).peak_memory_bytes == quick(model, inputs).peak_memory_bytes
+
+
+def test_every_batch_size_is_timed():
+    found = quick(network(), torch.zeros(1, 8), batch_sizes=[64, 1])
+    assert [each.batch_size for each in found.latency] == [1, 64]
+    assert found.latency_ms == found.latency[0].median_ms > 0
+    assert found.throughput == pytest.approx(64_000 / found.latency[-1].median_ms)
+    assert found.metrics()["latency_ms"] == found.latency_ms
+    assert (found.device, found.threads) == ("cpu", 1)
+    assert "batch of 64" in str(found)
+
+
+def test_a_training_step_leaves_no_gradients_and_the_mode_as_it_was():
+    model = network().train()
+    found = quick(model, torch.zeros(2, 8), loss=lambda output: output.square().mean())
+    assert found.train_step.batch_size == 32
+    assert "training step" in str(found)
+    assert model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_tuples_and_dicts_of_inputs_are_arguments():
+    class Sum(nn.Module):
+        def forward(self, a, b):
+            assert len(a) == len(b)
+            return a + b
+
+    inputs = (torch.zeros(2, 3), torch.zeros(2, 3))
+    assert quick(Sum(), inputs).parameters == 0
+    assert quick(Sum(), {"a": inputs[0], "b": inputs[1]}).flops == 0
+
+
+def test_what_cannot_be_measured_is_told():
+    with pytest.raises(StudyError, match="batch_sizes"):
+        measure(network(), torch.zeros(1, 8), batch_sizes=[0])
+    with pytest.raises(StudyError, match="first dimension"):
+        measure(network(), torch.tensor(1.0))
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_time_and_memory_are_the_devices():
+    found = measure(network(4096).cuda(), torch.zeros(1, 8), batch_sizes=[1, 1024], loss=lambda out: out.mean())
+    assert found.device == torch.cuda.get_device_name()
+    assert found.peak_memory_bytes >= 4 * found.parameters + 2 * 4 * 1024 * 4096
+    assert found.latency_ms > 0
+    assert found.train_step.median_ms > found.latency[-1].median_ms

@@ -1,0 +1,121 @@
+"""A trained model made small at no more than a stated loss: the study, the choice, the command."""
+
+import textwrap
+
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from greyhound.cli.app import app
+from greyhound.compressing import Subject, compress
+from greyhound.deploy import Compression, load
+from greyhound.errors import EvaluationError, StudyError
+
+PROGRAM = """
+import torch
+from torch import nn
+
+torch.set_num_threads(1)
+DATA = torch.randn(256, 16, generator=torch.Generator().manual_seed(0))
+LABELS = (DATA[:, 0] > 0).long()
+
+def train(model, steps):
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(DATA), LABELS).backward()
+        optimizer.step()
+
+def model():
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Linear(16, 256), nn.ReLU(), nn.Linear(256, 2))
+    train(made, 60)
+    return made
+
+def example_inputs():
+    return DATA[:4]
+
+def accuracy(model):
+    model.eval()
+    return (model(DATA).argmax(1) == LABELS).float().mean().item()
+
+def fine_tune(model):
+    train(model, 10)
+
+def test(model):
+    return accuracy(model) - 0.5
+"""
+QUIET = {"progress": False, "workers": "serial", "sampler": "random"}
+
+
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "subject_of_test.py"
+    path.write_text(textwrap.dedent(PROGRAM))
+    return path
+
+
+def test_the_smallest_that_keeps_the_accuracy_is_chosen_saved_and_measured_as_it_opens(program, tmp_path):
+    subject = Subject.from_file(program)
+    found = compress(subject, max_drop="2%", budget="4 trials", output=tmp_path / "small.pt2", **QUIET)
+    assert found.before.params == {"prune": 0.0, "quantize": "none"}
+    metrics = found.after.metrics
+    assert metrics["bytes"] == found.path.stat().st_size < found.before.metrics["bytes"]
+    assert metrics["accuracy"] == subject.accuracy(load(found.path)) >= found.before.metrics["accuracy"] - 0.02
+    kept = [
+        trial for trial in found.study.trials if trial.metrics["accuracy"] >= subject.accuracy(subject.model) - 0.02
+    ]
+    assert metrics["bytes"] == min(trial.metrics["bytes"] for trial in kept)
+    assert found.test == (found.before.metrics["accuracy"] - 0.5, metrics["accuracy"] - 0.5)
+    assert found.after.number in {trial.number for trial in found.front}
+    assert any("times less" in line for line in found.lines())
+
+
+def test_a_model_that_nothing_may_be_done_to_without_loss_is_not_replaced():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    size = sum(parameter.numel() for parameter in model.parameters())
+
+    def accuracy(candidate):
+        return float(sum(parameter.numel() for parameter in candidate.parameters()) == size)
+
+    found = compress(
+        Subject(model, torch.randn(2, 8), accuracy),
+        compression=Compression(prune=(0.5, 0.6), quantize=("none",)),
+        budget="2 trials",
+        **QUIET,
+    )
+    assert found.after is None
+    assert "allow a larger drop" in found.lines()[0]
+
+
+def test_several_costs_make_a_front_and_shrink_asks_for_the_most_accurate_that_is_small(program):
+    options = {"minimize": ["bytes", "latency"], "shrink": {"parameters": 1.3}, "max_drop": 1.0, "budget": "4 trials"}
+    found = compress(Subject.from_file(program), **options, **QUIET)
+    small = [trial for trial in found.study.trials if 1.3 * trial.metrics["parameters"] <= 256 * 19 + 2]
+    assert small
+    assert found.after.metrics["accuracy"] == max(trial.metrics["accuracy"] for trial in small)
+    assert [objective.metric for objective in found.study.settings.objectives] == ["accuracy", "bytes", "latency_ms"]
+    sizes = [trial.metrics["bytes"] for trial in found.front]
+    assert sizes == sorted(sizes)
+
+
+def test_wrong_arguments_are_told(program, tmp_path):
+    subject = Subject.from_file(program)
+    with pytest.raises(StudyError, match="cannot minimize 'colour'"):
+        compress(subject, minimize="colour")
+    with pytest.raises(StudyError, match="max_drop is a number or a percentage"):
+        compress(subject, max_drop="little")
+    (tmp_path / "empty_subject.py").write_text("x = 1\n")
+    with pytest.raises(EvaluationError, match=r"no function model\(\)"):
+        Subject.from_file(tmp_path / "empty_subject.py")
+
+
+def test_the_command_writes_the_model_beside_the_script(program, tmp_path):
+    options = ["--max-drop", "5%", "--budget", "3 trials", "--workers", "1", "--quiet"]
+    result = CliRunner().invoke(app, ["compress", str(program), *options])
+    assert result.exit_code == 0, result.output
+    assert "before" in result.output
+    assert load(tmp_path / "subject_of_test-compressed.pt2")(torch.randn(3, 16)).shape == (3, 2)
+    assert (tmp_path / "subject_of_test-compress.db").exists()
