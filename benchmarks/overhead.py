@@ -1,16 +1,23 @@
 """What a tuner itself costs, Greyhound and Optuna side by side on the same disk.
 
     python benchmarks/overhead.py                 everything, some minutes
-    python benchmarks/overhead.py --only asktell  one part: asktell, opening, report, idle
+    python benchmarks/overhead.py --only asktell  one part: asktell, suggest, opening, report, idle
 
 - ask + tell: time of one trial with random sampling on ten mixed parameters in a SQLite study that
   holds 1,000 and 10,000 trials already. Median and mean of many, after a warm-up.
+- suggest: CPU time of ask + tell with the default sampler, and Optuna's TPE and GP, in memory, in one thread, with
+  100, 1,000 and 10,000 random trials before it; Optuna's GP only with 100, where it takes a second already.
 - opening: a study of 10,000 trials with 20 reports each, from file to a usable object.
 - report: how long `trial.report` keeps a training from going on, in a worker process and in this one.
 - idle: share of their time for which two workers train, in a study of trials of two seconds.
 """
 
 from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import contextlib
@@ -140,6 +147,60 @@ def ask_tell(folder: Path, sizes: tuple[int, ...]) -> list[dict[str, object]]:
     return rows
 
 
+def suggesting(sizes: tuple[int, ...] = (100, 1000, 10_000)) -> list[dict[str, object]]:
+    import optuna
+
+    rows = []
+    for size in sizes:
+        rows.append(_cpu("greyhound auto", size, _greyhound_in_memory(size), 15))
+        samplers = {"optuna TPE": optuna.samplers.TPESampler(seed=0)}
+        if size <= 100:
+            samplers["optuna GP"] = optuna.samplers.GPSampler(seed=0)
+        for name, sampler in samplers.items():
+            rows.append(_cpu(name, size, _optuna_in_memory(size, sampler), 7))
+    return rows
+
+
+def _greyhound_in_memory(size: int) -> Callable[[], object]:
+    import random
+
+    rng = random.Random(0)
+    study = gh.Study(SPACE, minimize="loss", sampler="random", scheduler="none")
+    for _ in range(size):
+        study.tell(study.ask(), loss=rng.random())
+    study = gh.Study(SPACE, minimize="loss", scheduler="none", storage=study.journal)
+    return lambda: study.tell(study.ask(), loss=rng.random())
+
+
+def _optuna_in_memory(size: int, sampler: object) -> Callable[[], object]:
+    import random
+
+    import optuna
+
+    rng, spaces = random.Random(0), distributions()
+    study = optuna.create_study(sampler=sampler)
+    study.add_trials(
+        optuna.trial.create_trial(params=SPACE.sample(rng), distributions=spaces, value=rng.random())
+        for _ in range(size)
+    )
+    return lambda: study.tell(study.ask(spaces), rng.random())
+
+
+def _cpu(tuner: str, size: int, once: Callable[[], object], count: int) -> dict[str, object]:
+    once()
+    times = []
+    for _ in range(count):
+        before = time.process_time()
+        once()
+        times.append(time.process_time() - before)
+    return {
+        "what": f"suggestion at {size} trials",
+        "tuner": tuner,
+        "median_cpu_ms": 1e3 * statistics.median(times),
+        "mean_cpu_ms": 1e3 * statistics.mean(times),
+    }
+
+
 def opening(folder: Path, trials: int = 10_000, reports: int = 20) -> list[dict[str, object]]:
     path = folder / "opening.db"
     fill_greyhound(path, trials, reports)
@@ -253,7 +314,7 @@ def _folder(given: Path | None) -> Iterator[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=["asktell", "opening", "report", "idle"])
+    parser.add_argument("--only", choices=["asktell", "suggest", "opening", "report", "idle"])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--folder", type=Path, help="where the databases go (a new folder on this disk by default)")
     parser.add_argument("--idle-trials", type=int, default=40)
@@ -264,6 +325,8 @@ def main() -> None:
     with _folder(options.folder) as folder:
         if options.only in (None, "asktell"):
             _tell(ask_tell(folder, tuple(options.sizes)))
+        if options.only in (None, "suggest"):
+            _tell(suggesting())
         if options.only in (None, "opening"):
             _tell(opening(folder))
         if options.only in (None, "report"):

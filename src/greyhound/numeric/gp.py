@@ -155,13 +155,13 @@ def _evidence(flat: Floats, targets: Floats, log_lengths: Floats, log_noise: flo
 class Posterior:
     """What a process believes after its data: one factor for all targets, which share the kernel.
 
-    scale: (p,) what columns of the embedding are multiplied with. Z: (n, p), scaled. means, alphas,
-    variances: by target.
+    scale: (p,) what columns of the embedding are multiplied with. Z: (n, p), scaled. whitening: (n, n), the inverse
+    of the covariance's lower factor. means, alphas, variances: by target.
     """
 
     scale: Floats
     Z: Floats
-    factor: Floats
+    whitening: Floats
     means: Floats
     alphas: Floats
     variances: Floats
@@ -175,8 +175,8 @@ class Posterior:
         """Mean and standard deviation of the noiseless targets at rows of an embedding, both (q, m)."""
         cross = self.kernel(Z)
         means = self.means + cross @ self.alphas
-        half = solve_triangular(self.factor, cross.T, lower=True, check_finite=False, overwrite_b=True)
-        left = np.maximum(1.0 - np.einsum("ij,ij->j", half, half), 1e-10)
+        half = cross @ self.whitening.T
+        left = np.maximum(1.0 - np.einsum("ij,ij->i", half, half), 1e-10)
         return means, np.sqrt(left[:, None] * self.variances)
 
     def without(self, targets: Floats) -> tuple[Floats, Floats]:
@@ -185,8 +185,7 @@ class Posterior:
         targets: (n, m), those that it was conditioned on. Means and standard deviations, both (n, m). Source:
         Rasmussen & Williams 2006, eq. 5.12.
         """
-        half = solve_triangular(self.factor, np.eye(len(self.Z)), lower=True, check_finite=False, overwrite_b=True)
-        precision = np.einsum("ij,ij->j", half, half)[:, None]
+        precision = np.einsum("ij,ij->j", self.whitening, self.whitening)[:, None]
         return targets - self.alphas / precision, np.sqrt(self.variances / precision)
 
     def at_data(self) -> Floats:
@@ -206,7 +205,8 @@ def condition(Z: Floats, owners: NDArray[np.intp], targets: Floats, theta: Hyper
     means = (ones @ targets) / ones.sum()
     alphas = cho_solve((factor, True), targets - means, check_finite=False)
     squares = np.einsum("ij,ij->j", targets - means, alphas) + _PRIOR_DEGREES
-    return Posterior(scale, scaled, factor, means, alphas, squares / (len(Z) + _PRIOR_DEGREES), noise)
+    whitening = solve_triangular(factor, np.eye(len(Z)), lower=True, check_finite=False, overwrite_b=True)
+    return Posterior(scale, scaled, whitening, means, alphas, squares / (len(Z) + _PRIOR_DEGREES), noise)
 
 
 def _factor(kernel: Floats) -> Floats:
@@ -220,10 +220,17 @@ def _factor(kernel: Floats) -> Floats:
 
 def matern52(A: Floats, B: Floats) -> Floats:
     """Correlations of rows of scaled embeddings, (len(A), len(B)). Source: Rasmussen & Williams 2006, eq. 4.17."""
-    squared = (A * A).sum(axis=1)[:, None] + (B * B).sum(axis=1)[None, :] - 2.0 * (A @ B.T)
+    squared = A @ (-10.0 * B.T)  # five times the squared distance: 5 a² + 5 b² − 10 ab
+    squared += 5.0 * (A * A).sum(axis=1)[:, None]
+    squared += 5.0 * (B * B).sum(axis=1)
     np.maximum(squared, 0.0, out=squared)
-    distance = np.sqrt(5.0 * squared)
-    return (1.0 + distance + (5.0 / 3.0) * squared) * np.exp(-distance)  # type: ignore[no-any-return]
+    distance = np.sqrt(squared)
+    squared /= 3.0
+    squared += distance
+    squared += 1.0
+    np.negative(distance, out=distance)
+    squared *= np.exp(distance, out=distance)
+    return squared
 
 
 def standardise(values: Sequence[float] | Floats) -> Floats:

@@ -47,6 +47,10 @@ _MOST_FITTED = 120
 _MOST_CACHED = 64
 _SHARPNESS = 0.15
 """How fast weights of transforms fall with their score, a datum."""
+_LEAST_WEIGHT = -5.0
+"""log of the weight, beside the best's, below which a transform is left out."""
+_SCREENED = 150
+"""From so many data on fewer configurations are screened, as each takes longer."""
 _FEWEST_KNOWN = 5
 _SHRUNK = 5.0
 """The trials of an earlier study that can be modelled, at least; and so many trials' weight has the belief in it."""
@@ -109,7 +113,8 @@ class GP:
         seen: set[Any] | None,
         rng: np.random.Generator,
     ) -> dict[str, Any] | None:
-        ranked = maximise(model.score, cube, model.anchors, rng, self.candidates)
+        count = round(self.candidates * min(1.0, _SCREENED / model.size))
+        ranked = maximise(model.score, cube, model.anchors, rng, max(1, count))
         for row, key in zip(ranked, cube.keys(ranked), strict=True):
             if key in taken:
                 continue
@@ -140,12 +145,13 @@ class Model:
         self._trend = Trend(history, cube, X[data.known], losses)
         trend = self._trend(X[data.known])
         within = np.isin(data.known[kept], data.feasible)
-        self._views = [
-            View(Z, owners, TRANSFORMS[name](losses) - trend, trend, kept, within, cube.dimension)
-            for name in transforms
-        ]
-        self._log_weights = _log_weights([view.order_score(losses[kept]) for view in self._views], len(kept))
+        views = [View(name, Z, owners, losses, trend, kept, within, cube.dimension) for name in transforms]
+        weights = _log_weights([view.order_score(losses[kept]) for view in views], len(kept))
+        counts = weights > _LEAST_WEIGHT
+        self._views = [view for view, there in zip(views, counts, strict=True) if there]
+        self._log_weights = weights[counts]
         self._any_within = bool(within.any())
+        self.size = len(kept)
         self._feasible = Feasibility(history, data, self._layout) if history.limits or len(data.failed) else None
         order = np.argsort(losses, kind="stable")
         good = data.known[order][~np.isin(data.known[order], data.failed)] if len(data.feasible) else data.known[order]
@@ -177,22 +183,26 @@ class Model:
 class View:
     """A process over one transform of the losses.
 
-    Z, owners: of `Layout.embed`, of all results. targets: (n,), transformed losses less their trend. kept: which of the
-    results the process is conditioned on; within: which of those keep to the limits, all where none does.
+    Z, owners: of `Layout.embed`, of all results. losses, trend: (n,), of them; the trend is taken off the transformed
+    losses. kept: which of the results the process is conditioned on; within: which of those keep to the limits.
     """
 
     def __init__(
         self,
+        transform: str,
         Z: Floats,
         owners: Any,
-        targets: Floats,
+        losses: Floats,
         trend: Floats,
         kept: NDArray[np.intp],
         within: Bools,
         dimension: int,
     ) -> None:
         self._owners = owners
-        self._theta = _fitted(Z, owners, targets[:, None], dimension)
+        early = _fit_size(len(losses))
+        past = TRANSFORMS[transform](losses[:early]) - trend[:early]
+        self._theta = _fitted(Z[:early], owners, past[:, None], dimension)
+        targets = TRANSFORMS[transform](losses) - trend
         self._Z, self._targets, self._trend = Z[kept], targets[kept, None], trend[kept]
         self._condition()
         self._best = float((self._process.at_data()[:, 0] + self._trend)[within | ~within.any()].min())
@@ -270,16 +280,12 @@ def _rank_correlation(predicted: Floats, found: Floats) -> float:
 
 
 def _fitted(Z: Floats, owners: Any, targets: Floats, dimension: int) -> gp.Hyperparameters:
-    """Hyperparameters for data, fitted on the first trials up to a size at which fits are made.
-
-    A fit is dear, so from 50 trials on the last one serves for some trials more: still a function of the data alone.
-    """
-    size = _fit_size(len(targets))
-    key = (dimension, Z[:size].tobytes(), targets[:size].tobytes())
+    """Hyperparameters for data, from the cache where these were fitted before."""
+    key = (dimension, Z.tobytes(), targets.tobytes())
     if key in _CACHE:
         _CACHE.move_to_end(key)
         return _CACHE[key]
-    chosen = _kept(targets[:size].mean(axis=1), _MOST_FITTED)
+    chosen = _kept(targets.mean(axis=1), _MOST_FITTED)
     some = targets[chosen]
     spread = some.std(axis=0)
     some = (some - some.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
@@ -294,7 +300,10 @@ _CACHE: OrderedDict[Any, gp.Hyperparameters] = OrderedDict()
 
 
 def _fit_size(count: int) -> int:
-    """The largest size of at most `count` at which hyperparameters are fitted."""
+    """The largest size of at most `count` at which hyperparameters are fitted.
+
+    A fit is dear, so from 50 trials on the last one serves for some trials more: still a function of the data alone.
+    """
     if count <= 50:
         return count
     if count <= 200:
