@@ -104,12 +104,13 @@ class Boosting:
         else:
             model = trees.fit_boosters(seen, targets, seed)
         lowest = float(targets[: len(learnt)].min())
+        belief = trust(history, cube.log_prior(history.X[told.known]), told.losses)
         judged = np.append(thinned(told.failed, _MOST_JUDGED), thinned(told.feasible, _MOST_JUDGED))
         failed = np.isin(judged, told.failed)
 
         def score(rows: Floats) -> Floats:
             described = features(rows, cube)
-            gains = log_expected_improvement(*model.predict(described), lowest) + trust(history) * cube.log_prior(rows)
+            gains = log_expected_improvement(*model.predict(described), lowest) + belief * cube.log_prior(rows)
             if not failed.any():
                 return gains
             tried = features(history.X[judged], cube)

@@ -28,7 +28,7 @@ from greyhound.numeric.acquisition import log_expected_improvement
 from greyhound.samplers.base import Traits, start_size, tried_keys
 from greyhound.samplers.cube import Cube, cube_of
 from greyhound.samplers.feasibility import Feasibility
-from greyhound.samplers.priors import trust
+from greyhound.samplers.priors import rank_correlation, trust
 from greyhound.samplers.random import draw_new
 from greyhound.samplers.results import Results, results
 from greyhound.samplers.search import maximise
@@ -136,8 +136,8 @@ class Model:
 
     def __init__(self, history: History, cube: Cube, data: Results, transforms: Sequence[str]) -> None:
         self._cube = cube
-        self._trust = trust(history)
         X, active = history.X, history.active
+        self._trust = trust(history, cube.log_prior(X[data.known]), data.losses)
         self._layout = cube.layout(active)
         losses = data.losses
         kept = _kept(losses, _MOST_POINTS)
@@ -254,7 +254,7 @@ class Trend:
             Z, owners = self._layout.embed(rows, cube.activity(rows))
             targets = copula(np.asarray(known.losses))[:, None]
             process = gp.condition(Z, owners, targets, _fitted(Z, owners, targets, cube.dimension))
-            fit = _rank_correlation(self._predict(process, X), losses)
+            fit = rank_correlation(self._predict(process, X), losses)
             weight = (len(losses) * fit + _SHRUNK * 0.5) / (len(losses) + _SHRUNK)
             if weight > 0:
                 self._sources.append((weight, process))
@@ -269,14 +269,6 @@ class Trend:
     def _predict(self, process: gp.Posterior, rows: Floats) -> Floats:
         Z, _ = self._layout.embed(rows, self._cube.activity(rows))
         return np.asarray(process.predict(Z)[0][:, 0])
-
-
-def _rank_correlation(predicted: Floats, found: Floats) -> float:
-    """Spearman's, in [-1, 1]; 0 where it isn't defined."""
-    a, b = rankdata(predicted), rankdata(found)
-    if len(a) < 2 or not a.std() or not b.std():
-        return 0.0
-    return float(np.corrcoef(a, b)[0, 1])
 
 
 def _fitted(Z: Floats, owners: Any, targets: Floats, dimension: int) -> gp.Hyperparameters:

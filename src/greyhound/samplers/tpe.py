@@ -112,7 +112,7 @@ class TPE:
                 for numbers in (told.failed, told.feasible)
             )
             scores += log_success(failures, successes, len(told.failed), len(told.feasible))
-        scores += trust(history) * cube.log_prior(points)
+        scores += trust(history, cube.log_prior(history.X[told.known]), told.losses) * cube.log_prior(points)
         return np.asarray(points[np.argsort(-scores, kind="stable")])
 
 
