@@ -52,6 +52,16 @@ def tuned(scheduler, trials=40, **options):
     )  # fmt: skip
 
 
+def test_hyperband_with_a_model_on_its_rungs_finds_the_best_in_fewer_steps():
+    study = gh.tune(
+        train, SPACE, minimize="loss", max_steps=STEPS, budget=60, workers=2, seed=3, progress=False,
+        scheduler="hyperband", sampler="bohb",
+    )  # fmt: skip
+    ends = sorted(after(2.0, trial.params, STEPS) for trial in tuned("none").trials)
+    assert study.history.total_steps < 0.5 * 60 * STEPS
+    assert study.best.metrics["loss"] <= ends[3]
+
+
 @pytest.mark.parametrize(
     "scheduler",
     ["asha", "hyperband", "median", {"name": "median", "risk": 0.05}, {"name": "asha", "risk": 0.05}, "pbt"],

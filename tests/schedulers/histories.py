@@ -9,10 +9,10 @@ from greyhound.trial import Objective, TrialState
 SPACE = Space(x=Float(0.0, 1.0))
 
 
-def begun(max_steps=9, losses=("loss",), space=SPACE, **settings):
-    """A study that minimises these metrics, without a trial."""
+def begun(max_steps=9, losses=("loss",), space=SPACE, maximize=False, **settings):
+    """A study that minimises (or maximises) these metrics, without a trial."""
     settings = Settings(
-        objectives=tuple(Objective(name, False) for name in losses), space=space, max_steps=max_steps, **settings
+        objectives=tuple(Objective(name, maximize) for name in losses), space=space, max_steps=max_steps, **settings
     )
     return History.of([ev.Declared(1.0, settings.to_json()), ev.Joined(1.0, "test", "host", 1, 1.0)])
 

@@ -11,6 +11,7 @@ REGISTRY = Registry(
     "sampler",
     {
         "auto": "greyhound.samplers.auto:Auto",
+        "bohb": "greyhound.samplers.bohb:BOHB",
         "boosting": "greyhound.samplers.boosting:Boosting",
         "cmaes": "greyhound.samplers.cmaes:CMAES",
         "ehvi": "greyhound.samplers.ehvi:EHVI",

@@ -5,7 +5,7 @@ asynchronous successive halving does: it pauses every one at its rung and promot
 bracket that reached it, without waiting for the others. Bracket 0 trains its few in full. Brackets follow each
 other from the most eager one, s_max, to 0 and begin anew; each learns from all its earlier rounds.
 
-With a sampler that learns (sampler="tpe" or "gp") this is the pairing known as BOHB.
+With the sampler "bohb" this is the pairing of that name.
 
 Source: Li et al. 2018, "Hyperband: a novel bandit-based approach to hyperparameter optimization", algorithm 1;
 promotion without waiting: Li et al. 2020, algorithm 2; with a model: Falkner et al. 2018, "BOHB".
