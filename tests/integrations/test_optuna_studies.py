@@ -1,5 +1,8 @@
 """Studies that move between Optuna's storages and ours."""
 
+import json
+from wsgiref.util import setup_testing_defaults
+
 import optuna
 import pytest
 
@@ -182,3 +185,26 @@ def test_what_is_missing_is_told_in_a_sentence(tmp_path):
     import_study(tmp_path / "o.db", storage=tmp_path / "ours.db").close()
     with pytest.raises(StorageError, match="study 'theirs' has trials already; give another study_name"):
         import_study(tmp_path / "o.db", storage=tmp_path / "ours.db")
+
+
+def test_optuna_dashboard_shows_a_study_of_ours():
+    dashboard = pytest.importorskip("optuna_dashboard")
+    ours = gh.Study({"x": gh.Float(0, 1), "on": gh.Bool()}, maximize="accuracy", max_steps=2, scheduler="none")
+    for _ in range(3):
+        trial = ours.ask()
+        ours.report(trial, 1, accuracy=trial.params["x"])
+        ours.report(trial, 2, accuracy=2 * trial.params["x"])
+    storage = optuna.storages.InMemoryStorage()
+    export_study(ours, storage=storage, name="ours")
+    app = dashboard.wsgi(storage)
+
+    def get(path):
+        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": "after=0"}
+        setup_testing_defaults(environ)
+        return json.loads(b"".join(app(environ, lambda status, headers, *_: None)))
+
+    [summary] = get("/api/studies")["study_summaries"]
+    assert (summary["study_name"], summary["directions"]) == ("ours", ["maximize"])
+    shown = get(f"/api/studies/{summary['study_id']}")["trials"]
+    assert [trial["values"][0] for trial in shown] == [trial.metrics["accuracy"] for trial in ours.trials]
+    assert [len(trial["intermediate_values"]) for trial in shown] == [2, 2, 2]

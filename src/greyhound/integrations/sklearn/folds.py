@@ -20,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
+from greyhound.errors import StudyError
 from greyhound.evaluators.live import LiveTrial
 from greyhound.integrations.sklearn.spaces import Translation
 
@@ -31,7 +32,8 @@ class Folds:
     splits: pairs of train and test indices. scorer: from (estimator, X, y) to a number or a dict of them.
     error_score: the score of a fit that failed, or "raise". objectives: metrics of which the mean over the folds
     is reported under their own names; names: all metrics, as far as they are known. passes: None, or how many
-    passes of `partial_fit` a training has. kept: whether finished folds go into a checkpoint.
+    passes of `partial_fit` a training has. kept: whether finished
+    folds, or half-trained models, go into a checkpoint.
     """
 
     estimator: Any
@@ -88,7 +90,8 @@ class Folds:
     def _pass_by_pass(self, trial: LiveTrial) -> None:
         metrics: dict[str, float] = {}
         models = [_Model(self, trial.params, fold) for fold in range(len(self.splits))]
-        for step in range(trial.checkpoint(models=_Models(models)), self.passes or 0):
+        start = trial.checkpoint(models=_Models(models)) if self.kept else 0
+        for step in range(start, self.passes or 0):
             for model in models:
                 self._measured(trial, model, metrics, model.go_on)
             trial.report_metrics(step + 1, {**metrics, **self._means(metrics)})
@@ -115,11 +118,14 @@ class Folds:
         metrics[f"split{model.fold}_score_time"] = time.perf_counter() - fitted
 
     def _means(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        ends = {name: f"_test_{name}" for name in self.objectives}
-        return {
-            name: fmean(value for key, value in metrics.items() if key.startswith("split") and key.endswith(end))
-            for name, end in ends.items()
-        }
+        means = {}
+        for name in self.objectives:
+            end = f"_test_{name}"
+            values = [value for key, value in metrics.items() if key.startswith("split") and key.endswith(end)]
+            if not values:
+                raise StudyError(f"scoring gives no {name!r}; name by refit= one of the metrics that it gives.")
+            means[name] = fmean(values)
+        return means
 
 
 class _Model:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from copy import deepcopy
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import effective_n_jobs
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import BaseEstimator, _fit_context, clone, is_classifier
 from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import check_random_state, get_tags, indexable
 from sklearn.utils.validation import _check_method_params
 
+from greyhound import schedulers
 from greyhound.budget import Budget, parse_seconds
 from greyhound.display import Quiet, make_display
 from greyhound.errors import StudyError
@@ -126,14 +126,13 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
             return_train_score=return_train_score,
         )
 
+    @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any = None, **params: Any) -> GreyhoundSearchCV:
         """Search, then fit the best candidate on all data (unless refit=False); the estimator itself.
 
         X, y: the data; params: arguments for the estimator's fit, the scorer and the splitter, as in
         RandomizedSearchCV. ValueError where all fits failed, SpaceError or StudyError for a wrong argument.
         """
-        if self.error_score != "raise" and not isinstance(self.error_score, int | float):
-            raise ValueError(f"error_score must be 'raise' or a number; got {self.error_score!r}.")
         if y is None and get_tags(self.estimator).target_tags.required:
             raise ValueError(f"{type(self.estimator).__name__} requires y to be passed, but the target y is None.")
         translation = translate(self._given_space())
@@ -160,16 +159,16 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
             fit_params=routed.estimator.fit,
             score_params=routed.scorer.score,
             passes=self.passes,
-            kept=self.storage is not None or not isinstance(self.race, bool | Race),
         )
-        with suppress(AttributeError):  # scikit-learn's own callbacks, where it has them
-            context = self._init_callback_context(max_subtasks=1 + bool(self.refit))
+        context = None
+        if hasattr(self, "_init_callback_context"):  # scikit-learn's own callbacks, from its version 1.9 on
+            context = self._init_callback_context(max_subtasks=0)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y, metadata=None)
         self.study_ = self._search(folds)
         self._conclude(folds, scorers, metric)
         if self.refit:
             self._refit(X, y, routed.estimator.fit)
-        with suppress(AttributeError, UnboundLocalError):
+        if context is not None:
             context.call_on_fit_task_end(estimator=self, X=X, y=y, metadata=None)
         return self
 
@@ -199,11 +198,13 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
     def _search(self, folds: Folds) -> Study:
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         steps = self.passes or self.n_splits_
+        scheduler = self._scheduler(steps, len(folds.objectives))
+        folds.kept = self.storage is not None or not (scheduler == "none" or isinstance(scheduler, Race))
         study = Study(
             folds.translation.space,
             maximize=folds.objectives,
             sampler=self.sampler,
-            scheduler=self._scheduler(steps, len(folds.objectives)),
+            scheduler=scheduler,
             max_steps=steps,
             budget=self._budget(),
             seed=seed,
@@ -234,7 +235,7 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
         if not isinstance(self.race, bool):
             return self.race
         if self.passes is not None:
-            return "auto" if self.race else "none"
+            return schedulers.choose(steps, objectives) if self.race else "none"
         return Race() if self.race and objectives == 1 and steps >= _LEAST_FOLDS else "none"
 
     def _budget(self) -> Budget:
@@ -268,7 +269,8 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
         if not trials:
             raise ValueError("No fits were performed: the budget was spent before the first.")
         names = _measured(trials) or list(folds.names)
-        single = names == ["score"]
+        several = getattr(scorers, "_scorers", None)
+        single = several is None and names == ["score"]
         self.multimetric_ = not single
         if callable(self.scoring) and self.multimetric_:
             self._check_refit_for_multimetric(dict.fromkeys(names))
@@ -280,7 +282,6 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
             if not callable(self.refit):
                 self.best_score_ = results[f"mean_test_{metric}"][self.best_index_]
             self.best_params_ = results["params"][self.best_index_]
-        several = getattr(scorers, "_scorers", None)
         self.scorer_ = several if several is not None and self.multimetric_ else scorers
         self.cv_results_ = results
 
