@@ -77,6 +77,18 @@ def test_parents_keep_to_the_limits_first_then_come_fronts_then_the_lonely():
     assert survivors(told, 7).tolist()[4:] == [5, 6, 0], "the second front, then what breaks the limit, by how much"
 
 
+def test_of_thousands_on_one_front_few_are_parents_among_them_its_ends():
+    study = gh.Study(gh.Space(x=gh.Float(0, 1)), minimize=["a", "b"], sampler="random", scheduler="none")
+    for a in np.random.default_rng(0).permutation(1000):
+        study.tell(study.ask(), a=a, b=1000 - a)
+    told = results(study.history)
+    parents = survivors(told, 5)
+    places = np.sort(told.values[np.searchsorted(told.known, parents), 0])
+    assert places[0] == 0
+    assert places[-1] == 999
+    assert np.diff(places).max() < 2 * np.diff(places).min() + 200
+
+
 @pytest.mark.parametrize(
     "wrong", [lambda: NSGA2(parents=1), lambda: NSGA2(spread=0.0), lambda: EHVI(transforms=("logarithm",))]
 )

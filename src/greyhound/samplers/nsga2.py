@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _MOST_CHILDREN = 60
 """How many children in a row may be known already before a random configuration is taken."""
+_CUT_ROUGHLY = 8
+"""A front of more than so many times the parents loses the rest at once, before it is cut one by one."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ def survivors(told: Results, most: int) -> Numbers:
     chosen: list[int] = []
     for front in range(int(fronts.max(initial=-1)) + 1):
         on = np.flatnonzero(fronts == front)
+        if len(on) > _CUT_ROUGHLY * most:
+            on = on[np.argsort(-pareto.crowding(values[on]), kind="stable")[: _CUT_ROUGHLY * most]]
         while len(on) > max(0, most - len(chosen)):
             on = np.delete(on, int(np.argmin(pareto.crowding(values[on]))))
         lonely = np.argsort(-pareto.crowding(values[on]), kind="stable") if len(on) else on
