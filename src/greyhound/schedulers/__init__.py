@@ -11,6 +11,7 @@ REGISTRY = Registry(
     "scheduler",
     {
         "asha": "greyhound.schedulers.asha:Asha",
+        "racing": "greyhound.schedulers.racing:Racing",
         "none": "greyhound.schedulers.full:Full",
     },
 )
