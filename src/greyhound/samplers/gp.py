@@ -27,6 +27,7 @@ from greyhound.numeric import gp, threads
 from greyhound.numeric.acquisition import log_expected_improvement, log_probability_below
 from greyhound.samplers.base import Traits, start_size, tried_keys
 from greyhound.samplers.cube import Cube, cube_of
+from greyhound.samplers.noise import loudness
 from greyhound.samplers.random import draw_new
 from greyhound.samplers.results import Results, results
 from greyhound.samplers.search import maximise
@@ -134,7 +135,8 @@ class Model:
         Z, owners = self._layout.embed(X[data.known], active[data.known])
         self._theta = _fitted(Z, owners, targets, cube.dimension)
         self._owners, self._Z, self._targets = owners, Z[kept], targets[kept]
-        self._process = gp.condition(self._Z, owners, self._targets, self._theta)
+        self._loudness = loudness(history, data.known)[kept]
+        self._process = gp.condition(self._Z, owners, self._targets, self._theta, self._loudness)
         self._best = self._process.at_data().min(axis=0)
         self._success = self._learn_success(X, active, data) if len(data.failed) else None
         order = np.argsort(losses, kind="stable")
@@ -160,7 +162,8 @@ class Model:
         expected, _ = self._process.predict(Z)
         self._Z = np.concatenate([self._Z, Z])
         self._targets = np.concatenate([self._targets, expected])
-        self._process = gp.condition(self._Z, self._owners, self._targets, self._theta)
+        self._loudness = np.append(self._loudness, 1.0)
+        self._process = gp.condition(self._Z, self._owners, self._targets, self._theta, self._loudness)
 
     def _learn_success(self, X: Floats, active: Bools, data: Results) -> gp.Posterior:
         ended = np.concatenate([data.failed[-_MOST_POINTS // 2 :], data.feasible[-_MOST_POINTS // 2 :]])
