@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+torch.set_num_threads(1)
+
 PATH = Path(__file__).parents[2] / "examples" / "compress_digits.py"
 
 
