@@ -16,7 +16,9 @@ from greyhound.compressing import Subject, compress, saved
 from greyhound.deploy import Compression
 
 EPOCHS, FINE_TUNING_EPOCHS = 9, 5
+EVALUATED_AT_ONCE = 250
 FOLDER = Path("demo")
+SHRINK = {"bytes": 4, "latency": 2}
 SPACE = gh.Space(
     lr=gh.Float(1e-4, 1e-2, log=True, default=1e-3),
     weight_decay=gh.Float(1e-5, 1e-1, log=True, default=1e-2),
@@ -95,7 +97,8 @@ def accuracy(model, part="validation"):
     images, labels = data()[part]
     model.eval()
     with torch.no_grad():
-        right = [model(some).argmax(1) == each for some, each in zip(images.split(250), labels.split(250), strict=True)]
+        parts = zip(images.split(EVALUATED_AT_ONCE), labels.split(EVALUATED_AT_ONCE), strict=True)
+        right = [model(some).argmax(1) == each for some, each in parts]
     return torch.cat(right).float().mean().item()
 
 
@@ -171,7 +174,17 @@ def draw(found, path):
     figure.savefig(path)
 
 
-def main(folder=FOLDER, trials=8, epochs=EPOCHS, compressions=12, workers=2, kinds=tuple(MODELS), **options):
+def main(
+    folder=FOLDER,
+    trials=8,
+    epochs=EPOCHS,
+    compressions=12,
+    workers=2,
+    kinds=tuple(MODELS),
+    shrink=SHRINK,
+    max_drop="1%",
+    **options,
+):
     folder.mkdir(exist_ok=True)
     found = {}
     for kind in kinds:
@@ -179,7 +192,7 @@ def main(folder=FOLDER, trials=8, epochs=EPOCHS, compressions=12, workers=2, kin
         options |= {"storage": folder / "compression.db", "workers": workers}
         model = tuned(kind, trials, epochs, name=f"tune {name}", **options)
         found[kind] = each = compress(
-            subject(model), max_drop="1%", minimize=["bytes", "latency"], shrink={"bytes": 4, "latency": 2},
+            subject(model), max_drop=max_drop, minimize=["bytes", "latency"], shrink=shrink,
             budget=f"{compressions} trials",
             compression=Compression(prune=(0.0, 0.75), quantize=("none", "int8-weight-only")),
             output=folder / f"{name}.pt2", name=f"compress {name}", **options,

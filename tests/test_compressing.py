@@ -17,6 +17,8 @@ import torch
 from torch import nn
 
 torch.set_num_threads(1)
+
+torch.set_num_threads(1)
 DATA = torch.randn(256, 16, generator=torch.Generator().manual_seed(0))
 LABELS = (DATA[:, 0] > 0).long()
 

@@ -28,7 +28,8 @@ class Job:
     metric: the objective that an unnamed value stands for. directory: the trial's own folder (its
     checkpoint and `log.txt`), None where nothing is kept. parent: a folder with the checkpoint of another trial
     that this one starts from. suggestions: values proposed for parameters that the training
-    itself names (define-by-run). objectives: names of the metrics that the study needs.
+    itself names (define-by-run). objectives: names of the metrics that the study needs. fold, repeat: which
+    replicate of how many folds, where a trial has several.
     """
 
     number: int
@@ -42,6 +43,9 @@ class Job:
     parent: Path | None = None
     suggestions: Mapping[str, Any] = field(default_factory=dict)
     define_by_run: bool = False
+    fold: int = 0
+    folds: int = 1
+    repeat: int = 0
 
 
 @dataclass(frozen=True, slots=True)

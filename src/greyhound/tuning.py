@@ -23,10 +23,12 @@ from greyhound.display import Display, make_display
 from greyhound.errors import EvaluationError, StudyError
 from greyhound.evaluators.function import Function, from_target, import_path
 from greyhound.evaluators.live import LiveTrial
+from greyhound.evaluators.replicates import Replicated
 from greyhound.evaluators.script import Script
 from greyhound.executors import Executor, Processes, Serial
 from greyhound.finals import Plan, begin, reserve
 from greyhound.jobs import Answer, Evaluator, Message, Outcome, Progress, WorkerRetired
+from greyhound.settings import read_max_steps, read_objectives
 from greyhound.space import Space
 from greyhound.storage import Journal
 from greyhound.study import Study
@@ -62,6 +64,8 @@ def tune(
     checkpoints: str | Path | None = None,
     checkpoint_quota: int | None = None,
     callbacks: Sequence[Callback] = (),
+    folds: int = 1,
+    repeats: int = 1,
     finals: bool | str | Mapping[str, int] = "auto",
     test: str | None = None,
     progress: bool | str = "auto",
@@ -74,7 +78,10 @@ def tune(
     processes, "auto" for as many as GPUs (or, without, cores) allow, "serial" to train in this process.
     gpus_per_trial: GPUs of each, a fraction to share one. cores_per_trial: CPU cores of each.
     trial_timeout: the longest that one run of a trial may take, such as "30m". enqueue: configurations
-    to try first, if the study is new. finals: at the end the best few and the default are trained again on fresh
+    to try first, if the study is new. folds, repeats: each configuration is trained on every fold (trial.fold of
+    trial.folds), so often (trial.repeat); its metrics are means, hopeless ones stop after the first folds, max_steps
+    is the length of one training, and budgets count replicates as steps.
+    finals: at the end the best few and the default are trained again on fresh
     seeds; "auto" keeps a fifth of the budget for that where there is a default to compare with and a budget of time,
     steps or 30 trials; True or {"top": 5, "seeds": 5} do so in any case, False never.
     progress: False for a quiet terminal, "auto" for a live table.
@@ -85,6 +92,10 @@ def tune(
     """
     timeout_s = parse_seconds(trial_timeout, "trial_timeout")
     evaluator, target = as_evaluator(train)
+    if folds != 1 or repeats != 1:
+        evaluator, target, max_steps = replicated(evaluator, target, folds, repeats, max_steps)
+        one = len(read_objectives(maximize, minimize)) == 1
+        scheduler = ("racing" if one else "none") if scheduler == "auto" else scheduler
     options: dict[str, Any] = {
         "workers": workers,
         "gpus_per_trial": gpus_per_trial,
@@ -139,6 +150,16 @@ def as_evaluator(train: Callable[[Any], Any] | str | Evaluator) -> tuple[Evaluat
     return Function(function), {"function": path, **here} if path else {}
 
 
+def replicated(
+    evaluator: Evaluator, target: Mapping[str, Any], folds: int, repeats: int, max_steps: int | None
+) -> tuple[Evaluator, dict[str, Any], int]:
+    """The evaluator, target and max_steps of a study whose steps are the replicates of a configuration."""
+    made = Replicated(evaluator, folds, repeats, read_max_steps(max_steps))
+    told = {"folds": folds, "repeats": repeats, "steps": max_steps}
+    again = {**target, "replicates": told} if target else {}
+    return made, again, made.count
+
+
 def evaluator_again(target: Mapping[str, Any]) -> tuple[Evaluator, dict[str, Any]]:
     """The evaluator and the workers' options that a study was last run with, from its journal.
 
@@ -146,6 +167,9 @@ def evaluator_again(target: Mapping[str, Any]) -> tuple[Evaluator, dict[str, Any
     EvaluationError where only the study's own program can make it.
     """
     options = {key: value for key, value in target.items() if key in _WORKER_OPTIONS}
+    if (told := target.get("replicates")) is not None:
+        evaluator, _ = evaluator_again({key: value for key, value in target.items() if key != "replicates"})
+        return Replicated(evaluator, told["folds"], told["repeats"], told["steps"]), options
     if "function" in target:
         return from_target(target["function"]), options
     if "command" in target:
@@ -155,6 +179,8 @@ def evaluator_again(target: Mapping[str, Any]) -> tuple[Evaluator, dict[str, Any
 
 def check_placeholders(evaluator: Evaluator, study: Study) -> None:
     """EvaluationError where a command's template names what the space does not have."""
+    if isinstance(evaluator, Replicated):
+        evaluator = evaluator.evaluator
     if isinstance(evaluator, Script) and not study.history.define_by_run:
         evaluator.check(study.history.space.names)
 

@@ -229,3 +229,21 @@ def test_help_names_the_exit_codes_and_version_is_told():
     text = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
     assert "130 interrupted" in text
     assert re.match(r"greyhound \d+\.\d+", CliRunner().invoke(app, ["--version"]).output)
+
+
+def test_finals_train_the_best_and_the_default_again(tuned, greyhound):
+    told = ok(greyhound("finals", "train.db", "--top", 1, "--seeds", 2, "--no-report"))
+    study = Study.load("train.db")
+    assert len(study.history.replicates) == 4
+    assert f"finals: trial {study.best.number} and the default" in told or "is better than the default by" in told
+    assert study.history.searched == 6
+
+
+def test_a_script_is_trained_on_folds_and_goes_on_with_them(folder, greyhound):
+    template = f"{sys.executable} train.py --x {{x}}{{fold}} --kind {{kind}}"
+    run = ["run", "train.py", "--space", "space.yaml", "--maximize", "score", "--workers", "1", "--command", template]
+    ok(greyhound(*run, "--folds", 2, "--budget", "1 trials", "--no-report"))
+    ok(greyhound("resume", "train.db", "--add", "1 trials", "--no-report"))
+    trials = Study.load("train.db").trials
+    assert (len(trials), trials[0].step) == (2, 2)
+    assert trials[0].metrics["score"] == pytest.approx(4 * (0.50 + 0.51) / 2)

@@ -12,6 +12,8 @@ from greyhound.deploy import Compression, load, measure, save
 from greyhound.deploy.compression import QUANTIZATIONS, factorise, prune, quantize
 from greyhound.errors import EvaluationError, SpaceError
 
+torch.set_num_threads(1)
+
 
 def convolutional():
     torch.manual_seed(0)

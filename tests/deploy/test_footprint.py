@@ -7,6 +7,8 @@ from torch import nn
 from greyhound.deploy import measure
 from greyhound.errors import StudyError
 
+torch.set_num_threads(1)
+
 
 def network(width=64):
     return nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 4))

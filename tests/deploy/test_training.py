@@ -11,6 +11,8 @@ import greyhound as gh
 from greyhound.deploy import Accumulation, TrainingSpeed, find_micro_batch
 from greyhound.errors import SpaceError, StudyError
 
+torch.set_num_threads(1)
+
 
 def network(*middle):
     torch.manual_seed(0)

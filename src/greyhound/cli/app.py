@@ -29,10 +29,11 @@ from greyhound.evaluators.script import Script
 from greyhound.finals import SEEDS, TOP, Plan, reserve
 from greyhound.history import History
 from greyhound.jobs import Evaluator
+from greyhound.settings import read_objectives
 from greyhound.storage import folder_beside, open_journal, presence, study_names
 from greyhound.study import Study
 from greyhound.trial import TrialState
-from greyhound.tuning import as_evaluator, check_placeholders, drive, evaluator_again, make_executor
+from greyhound.tuning import as_evaluator, check_placeholders, drive, evaluator_again, make_executor, replicated
 
 app = typer.Typer(
     name="greyhound",
@@ -99,6 +100,8 @@ def run(
     tensorboard: Annotated[str | None, typer.Option(help="Folder of the script's TensorBoard logs.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing while the study runs.")] = False,
     report: Annotated[bool, typer.Option(help="Write an HTML report at the end.")] = True,
+    folds: Annotated[int | None, typer.Option(help="Train each configuration on so many folds: {fold}.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Train each configuration so often: {repeat}.")] = None,
     finals: Annotated[
         bool | None,
         typer.Option(help="Train the best and the default again on fresh seeds; see docs/generalisation.md."),
@@ -117,7 +120,7 @@ def run(
         "scheduler": scheduler, "audit": audit, "seed": seed, "warm_start": warm_start, "storage": storage,
         "name": name,
         "command": shlex.split(command) if command else None, "tensorboard": tensorboard,
-        "finals": finals, "test": test,
+        "finals": finals, "test": test, "folds": folds, "repeats": repeats,
     }  # fmt: skip
     settings = read_study_file(Path(target)) if target.endswith((".yaml", ".yml")) else {}
     settings |= {key: value for key, value in given.items() if value is not None}
@@ -129,8 +132,16 @@ def run(
         "trial_timeout_s": parse_seconds(settings.pop("trial_timeout", None), "trial_timeout"),
     }
     enqueue, wanted = settings.pop("enqueue", []), settings.pop("finals", "auto")
+    folds, repeats = settings.pop("folds", 1), settings.pop("repeats", 1)
+    source = {**as_evaluator(evaluator)[1], **_function(evaluator)}
+    if folds != 1 or repeats != 1:
+        steps = settings.get("max_steps")
+        evaluator, source, settings["max_steps"] = replicated(evaluator, source, folds, repeats, steps)
+        if settings.get("scheduler", "auto") == "auto":
+            one = len(read_objectives(settings.get("maximize", ()), settings.get("minimize", ()))) == 1
+            settings["scheduler"] = "racing" if one else "none"
     settings.setdefault("storage", f"{Path(target.partition(':')[0]).stem.rpartition('.')[2]}.db")
-    study = Study(**settings, target={**as_evaluator(evaluator)[1], **_function(evaluator), **options})
+    study = Study(**settings, target={**source, **options})
     check_placeholders(evaluator, study)
     if not len(study.history):
         for params in enqueue:

@@ -58,7 +58,8 @@ _SCRIPTS = """## How a script tells its metrics
 - Or it writes TensorBoard scalars into the folder given by `--tensorboard`.
 
 Without a template every parameter is appended as `--name value`. In a template, `{name}` is a parameter;
-`{seed}`, `{trial}`, `{max_steps}`, `{directory}` (the trial's own folder) and `{params_json}` are the trial's. Words
+`{seed}`, `{trial}`, `{max_steps}`, `{fold}`, `{folds}`, `{repeat}`, `{directory}` (the trial's own folder) and
+`{params_json}` are the trial's. Words
 of parameters that a configuration does not have are left out together with the flag before them. A script that
 keeps its own checkpoint in `{directory}` goes on from it when its trial is resumed; another starts over.
 """

@@ -57,6 +57,8 @@ KEYS: Mapping[str, tuple[str, Check]] = {
     "warm_start": ("a study file or a list of them", _texts),
     "storage": ("a file name or a database URL", lambda value: isinstance(value, str)),
     "name": ("a name", lambda value: isinstance(value, str)),
+    "folds": ("a whole number", _whole),
+    "repeats": ("a whole number", _whole),
     "finals": ("true or false", lambda value: isinstance(value, bool)),
     "test": ("a metric", lambda value: isinstance(value, str)),
     "enqueue": (

@@ -65,6 +65,21 @@ class LiveTrial:
         return self.job.max_steps
 
     @property
+    def fold(self) -> int:
+        """Which fold of the data to validate on, from 0; 0 where the study has no folds."""
+        return self.job.fold
+
+    @property
+    def folds(self) -> int:
+        """How many folds there are; 1 where the study has none."""
+        return self.job.folds
+
+    @property
+    def repeat(self) -> int:
+        """Which repeat this is, from 0."""
+        return self.job.repeat
+
+    @property
     def directory(self) -> Path:
         """A folder of the trial's own, made when it is first asked for."""
         if self.job.directory is None:

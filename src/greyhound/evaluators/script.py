@@ -43,7 +43,7 @@ _POLL_S = 0.5
 _PATIENCE_S = 10.0
 _STEP_NAMES = ("step", "epoch")
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
-_OWN_PLACEHOLDERS = ("params_json", "seed", "directory", "max_steps", "trial")
+_OWN_PLACEHOLDERS = ("params_json", "seed", "directory", "max_steps", "trial", "fold", "folds", "repeat")
 _DIE_WITH_PARENT = "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);os.execvp(sys.argv[1],sys.argv[1:])"
 """Asks Linux for SIGKILL when the worker dies (prctl PR_SET_PDEATHSIG), then becomes the script."""
 
@@ -54,8 +54,8 @@ class Script:
 
     command: the program and its arguments; a first word ending in .py is run by this Python. Words with
     {name} placeholders make it a template: {name} is a parameter, {seed}, {trial}, {max_steps},
-    {directory} (the trial's own folder) and {params_json} are the trial's, {{ and }} are braces. Words of
-    parameters that a configuration does not have are left out, with the flag before them. Without
+    {directory} (the trial's own folder), {params_json}, {fold}, {folds} and {repeat} are the trial's, {{ and }} are
+    braces. Words of parameters that a configuration does not have are left out, with the flag before them. Without
     placeholders every parameter is appended as --name value; truth values are written true and false.
     tensorboard: a folder to watch for event files of the script; needs the extra "tensorboard".
     EvaluationError where the program does not exist.
@@ -113,6 +113,9 @@ class Script:
             "trial": str(job.number),
             "max_steps": _text(job.max_steps),
             "directory": str(job.directory or ""),
+            "fold": str(job.fold),
+            "folds": str(job.folds),
+            "repeat": str(job.repeat),
         }
         words = list(_filled(self.command, {**own, **values}))
         if not any(True for word in self.command for _ in _placeholders(word)):

@@ -69,12 +69,18 @@ def chances(losses: Floats, rng: np.random.Generator, draws: int = 20_000) -> Fl
         return np.ones(1)
     if seeds < 2:
         return np.full(rows, 1 / rows)
-    freedom = (rows - 1) * (seeds - 1)
-    variance = float(np.square(_without_seeds(losses)).sum()) / freedom
+    variance, freedom = noise_within(losses)
     spread = np.sqrt(variance / seeds * freedom / rng.chisquare(freedom, draws))
     drawn = losses.mean(axis=1) + spread[:, None] * rng.standard_normal((draws, rows))
     lowest = drawn == drawn.min(axis=1, keepdims=True)
     return np.asarray((lowest / lowest.sum(axis=1, keepdims=True)).mean(axis=0))
+
+
+def noise_within(values: Floats) -> tuple[float, float]:
+    """Variance of one value about its row and its seed, and its degrees of freedom, at least one. values: (k, n)."""
+    rows, seeds = values.shape
+    freedom = max(1.0, (rows - 1.0) * (seeds - 1.0))
+    return float(np.square(_without_seeds(values)).sum()) / freedom, freedom
 
 
 def _noise(values: Floats) -> tuple[float, float]:
@@ -88,8 +94,8 @@ def _noise(values: Floats) -> tuple[float, float]:
     between = float(values.mean(axis=0).var(ddof=1))
     if rows == 1:
         return between, seeds - 1.0
-    freedom = (rows - 1) * (seeds - 1)
-    within = (1 - 1 / rows) * float(np.square(_without_seeds(values)).sum()) / freedom
+    variance, freedom = noise_within(values)
+    within = (1 - 1 / rows) * variance
     total = between + within
     if total <= 0:
         return 0.0, 1.0

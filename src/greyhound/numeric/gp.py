@@ -193,13 +193,18 @@ class Posterior:
         return self.means + matern52(self.Z, self.Z) @ self.alphas
 
 
-def condition(Z: Floats, owners: NDArray[np.intp], targets: Floats, theta: Hyperparameters) -> Posterior:
-    """The posterior given data. Z, owners: of `Layout.embed`; targets: (n, m)."""
+def condition(
+    Z: Floats, owners: NDArray[np.intp], targets: Floats, theta: Hyperparameters, loudness: Floats | None = None
+) -> Posterior:
+    """The posterior given data. Z, owners: of `Layout.embed`; targets: (n, m).
+
+    loudness: (n,), how many times theta's noise variance each of the data has; None for once each.
+    """
     scale = np.exp(-theta.log_lengths)[owners]
     scaled = Z * scale
     kernel = matern52(scaled, scaled)
     noise = math.exp(theta.log_noise)
-    kernel[np.diag_indices(len(Z))] += noise + 1e-8
+    kernel[np.diag_indices(len(Z))] += noise * (1.0 if loudness is None else loudness) + 1e-8
     factor = _factor(kernel)
     ones = cho_solve((factor, True), np.ones(len(Z)), check_finite=False)
     means = (ones @ targets) / ones.sum()

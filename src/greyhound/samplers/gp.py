@@ -28,6 +28,7 @@ from greyhound.numeric.acquisition import log_expected_improvement
 from greyhound.samplers.base import Traits, start_size, tried_keys
 from greyhound.samplers.cube import Cube, cube_of
 from greyhound.samplers.feasibility import Feasibility
+from greyhound.samplers.noise import loudness
 from greyhound.samplers.priors import rank_correlation, trust
 from greyhound.samplers.random import draw_new
 from greyhound.samplers.results import Results, results
@@ -145,7 +146,8 @@ class Model:
         self._trend = Trend(history, cube, X[data.known], losses)
         trend = self._trend(X[data.known])
         within = np.isin(data.known[kept], data.feasible)
-        views = [View(name, Z, owners, losses, trend, kept, within, cube.dimension) for name in transforms]
+        loud = loudness(history, data.known)[kept]
+        views = [View(name, Z, owners, losses, trend, kept, within, loud, cube.dimension) for name in transforms]
         weights = _log_weights([view.order_score(losses[kept]) for view in views], len(kept))
         counts = weights > _LEAST_WEIGHT
         self._views = [view for view, there in zip(views, counts, strict=True) if there]
@@ -184,7 +186,8 @@ class View:
     """A process over one transform of the losses.
 
     Z, owners: of `Layout.embed`, of all results. losses, trend: (n,), of them; the trend is taken off the transformed
-    losses. kept: which of the results the process is conditioned on; within: which of those keep to the limits.
+    losses. kept: which of the results the process is conditioned on; within: which of those keep to the limits; loud:
+    their noise variances over the usual one.
     """
 
     def __init__(
@@ -196,6 +199,7 @@ class View:
         trend: Floats,
         kept: NDArray[np.intp],
         within: Bools,
+        loud: Floats,
         dimension: int,
     ) -> None:
         self._owners = owners
@@ -204,6 +208,7 @@ class View:
         self._theta = _fitted(Z[:early], owners, past[:, None], dimension)
         targets = TRANSFORMS[transform](losses) - trend
         self._Z, self._targets, self._trend = Z[kept], targets[kept, None], trend[kept]
+        self._loudness = loud
         self._condition()
         self._best = float((self._process.at_data()[:, 0] + self._trend)[within | ~within.any()].min())
 
@@ -225,10 +230,11 @@ class View:
         expected, _ = self._process.predict(Z)
         self._Z = np.concatenate([self._Z, Z])
         self._targets = np.concatenate([self._targets, expected])
+        self._loudness = np.append(self._loudness, 1.0)
         self._condition()
 
     def _condition(self) -> None:
-        self._process = gp.condition(self._Z, self._owners, self._targets, self._theta)
+        self._process = gp.condition(self._Z, self._owners, self._targets, self._theta, self._loudness)
 
 
 def _log_weights(scores: Sequence[float], count: int) -> Floats:

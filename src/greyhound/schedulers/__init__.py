@@ -16,6 +16,7 @@ REGISTRY = Registry(
         "median": "greyhound.schedulers.median:Median",
         "none": "greyhound.schedulers.full:Full",
         "pbt": "greyhound.schedulers.pbt:PBT",
+        "racing": "greyhound.schedulers.racing:Racing",
     },
 )
 

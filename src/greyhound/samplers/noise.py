@@ -1,0 +1,29 @@
+"""How noisy each trial's loss is, where trials are means over replicates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from greyhound.trial import TrialState
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from greyhound.history import History
+    from greyhound.numeric.gp import Floats
+
+
+def loudness(history: History, numbers: NDArray[np.intp]) -> Floats:
+    """The noise variance of these trials' losses, over that of a trial with all its replicates, (n,), at least 1.
+
+    A mean over k of n replicates has n/k times the variance. A study has replicates where its objective comes with a
+    standard error; in any other all are 1.
+    """
+    done = history.numbers(TrialState.COMPLETED)
+    if not done or not history.objectives or history.max_steps is None:
+        return np.ones(len(numbers))
+    if f"{history.objectives[0].metric}_std_error" not in history.trial(done[0]).metrics:
+        return np.ones(len(numbers))
+    return np.asarray(history.max_steps / np.clip(history.steps[numbers], 1, history.max_steps))

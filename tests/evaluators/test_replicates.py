@@ -1,0 +1,108 @@
+"""Trials of several folds and repeats: means, racing, pausing in between."""
+
+import random
+import statistics
+import sys
+
+import pytest
+
+import greyhound as gh
+from greyhound.errors import StudyError
+from greyhound.evaluators.script import Script
+from greyhound.schedulers.racing import Racing
+from greyhound.study import Study
+from greyhound.trial import TrialState, Verdict
+
+SPACE = gh.Space(x=gh.Float(0.0, 1.0))
+QUIET = {"progress": False, "sampler": "random", "workers": "serial"}
+
+
+def test_a_trial_is_the_mean_of_its_folds_and_repeats():
+    seen = []
+
+    def train(trial):
+        seen.append((trial.fold, trial.folds, trial.repeat, trial.seed))
+        for step in range(1, trial.max_steps + 1):
+            trial.report(step, score=trial.fold + 10 * trial.repeat, other=1.0)
+
+    study = gh.tune(train, SPACE, maximize="score", folds=3, repeats=2, max_steps=4, budget=1, **QUIET)
+    (trial,) = study.trials
+    values = [0, 1, 2, 10, 11, 12]
+    assert [(fold, folds, repeat) for fold, folds, repeat, _ in seen] == [(i % 3, 3, i // 3) for i in range(6)]
+    assert len({seed for *_, seed in seen}) == 6
+    assert [report.metrics["score"] for report in trial.reports] == [
+        statistics.fmean(values[: n + 1]) for n in range(6)
+    ]
+    assert trial.metrics["score"] == 6
+    assert trial.metrics["score_std_error"] == pytest.approx(statistics.stdev(values) / 6**0.5)
+    assert trial.state is TrialState.COMPLETED
+
+
+def test_hopeless_configurations_stop_after_the_first_folds_and_the_best_is_kept():
+    def train(trial):
+        luck = random.Random(f"{trial.fold} {trial.seed}").gauss(0, 0.02)
+        return trial.params["x"] + 0.3 * trial.fold + luck
+
+    study = gh.tune(train, SPACE, maximize="score", folds=5, budget=25, **QUIET)
+    counts = [trial.step for trial in study.trials]
+    assert sum(counts) < 0.6 * 5 * len(counts)
+    best = max(study.trials, key=lambda trial: trial.params["x"])
+    assert best.step == 5
+
+
+def test_racing_keeps_equals_and_lets_go_of_what_is_plainly_worse():
+    study = Study(SPACE, minimize="error", max_steps=4, budget=4, sampler="random", scheduler="racing")
+
+    def race(*values):
+        trial, told = study.ask(), []
+        verdict = Verdict.CONTINUE
+        for step in range(1, 5):
+            if verdict is Verdict.CONTINUE:
+                told.append(values[step - 1])
+                verdict = study.report(trial, step, error=statistics.fmean(told))
+        return len(told)
+
+    assert race(1.0, 2.0, 3.0, 4.0) == 4
+    assert race(1.2, 1.9, 3.1, 3.9) == 4, "nothing is paused before two trials have seen all"
+    assert race(5.0, 6.0, 7.0, 8.0) == 1
+    assert race(1.1, 2.1, 2.9, 3.8) == 4
+
+
+def test_an_interrupted_trial_goes_on_with_its_next_fold(tmp_path):
+    folds = []
+
+    def train(trial):
+        folds.append(trial.fold)
+        if len(folds) == 3:
+            raise KeyboardInterrupt
+        return float(trial.fold)
+
+    options = {"maximize": "score", "folds": 4, "budget": 1, "storage": tmp_path / "s.db", **QUIET}
+    with pytest.raises(KeyboardInterrupt):
+        gh.tune(train, SPACE, **options)
+    study = gh.tune(train, SPACE, **options)
+    assert folds == [0, 1, 2, 2, 3]
+    assert study.trials[0].metrics["score"] == 1.5
+
+
+def test_a_failing_fold_fails_the_trial():
+    def train(trial):
+        return 1.0 if trial.fold < 2 else float("nan")
+
+    study = gh.tune(train, SPACE, maximize="score", folds=3, budget=1, **QUIET)
+    assert study.trials[0].state is TrialState.DIVERGED
+    assert study.trials[0].step == 2
+
+
+def test_a_script_sees_its_fold(tmp_path):
+    (tmp_path / "train.py").write_text("import sys, json; print(json.dumps({'score': float(sys.argv[1])}))")
+    script = Script((sys.executable, str(tmp_path / "train.py"), "{fold}{repeat}", "{x}"))
+    study = gh.tune(script, SPACE, maximize="score", folds=2, repeats=2, budget=1, **QUIET)
+    assert study.trials[0].metrics["score"] == statistics.fmean([0, 10, 1, 11])
+
+
+def test_wrong_counts_are_told():
+    with pytest.raises(StudyError, match="folds must be a whole number"):
+        gh.tune(lambda trial: 1.0, SPACE, maximize="score", folds=0, **QUIET)
+    with pytest.raises(StudyError, match="risk"):
+        Racing(risk=0.0)
