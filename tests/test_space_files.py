@@ -120,7 +120,7 @@ def test_an_alias_may_be_used_and_the_example_block_style_too():
         ("momentum: {type: float, low: x, high: 1}", "line 4: momentum: low must be a number; got 'x'."),
         (
             "momentum: {type: bool, high: 1}",
-            "line 4: momentum: unknown key 'high'; bool takes default, when.",
+            "line 4: momentum: unknown key 'high'; bool takes default, when, prior.",
         ),
         ("momentum: 3", "line 4: momentum: must be a mapping such as"),
         (

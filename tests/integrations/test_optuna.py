@@ -85,8 +85,8 @@ def test_several_objectives():
 
 
 def test_too_many_objectives_are_refused_in_a_sentence():
-    study = optuna.create_study(sampler=GreyhoundSampler("tpe"), directions=["minimize", "minimize"])
-    with pytest.raises(ValueError, match=r"strategy 'tpe' takes at most 1 objective; the study has 2"):
+    study = optuna.create_study(sampler=GreyhoundSampler("bohb"), directions=["minimize", "minimize"])
+    with pytest.raises(ValueError, match=r"strategy 'bohb' takes at most 1 objective; the study has 2"):
         study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 0.0), n_trials=1)
 
 

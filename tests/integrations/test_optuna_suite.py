@@ -19,7 +19,13 @@ class TestAuto(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSamp
         return lambda: GreyhoundSampler(seed=0)
 
 
-class TestTPE(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
+class TestTPE(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSamplerTestCase):
     @pytest.fixture
     def sampler(self):
         return lambda: GreyhoundSampler("tpe", seed=0)
+
+
+class TestBOHB(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
+    @pytest.fixture
+    def sampler(self):
+        return lambda: GreyhoundSampler("bohb", seed=0)
