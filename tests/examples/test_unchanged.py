@@ -29,7 +29,7 @@ def example(name):
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.stem)
 def test_an_example_is_short(path):
-    assert len(path.read_text().splitlines()) < 100 if path.stem == "digits" else 80
+    assert len(path.read_text().splitlines()) < (100 if path.stem == "digits" else 80)
 
 
 def test_optuna_unchanged(capsys):
