@@ -57,9 +57,3 @@ def test_hydra(tmp_path):
     command += [*(f"hydra.sweeper.{each}" for each in options), "hydra.sweep.dir=sweep", "epochs=3"]
     subprocess.run([*command, "lr=tag(log, interval(1e-4, 1e-1))", "width=16,64"], cwd=tmp_path, check=True)
     assert Study.load(tmp_path / "sweep" / "greyhound.db").best.metrics["accuracy"] > 0.5
-
-
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
-def test_examples_are_short(path):
-    longest = {"digits": 120, "compress_digits": 220}.get(path.stem, 80)  # two are whole studies
-    assert len(path.read_text().splitlines()) < longest

@@ -72,5 +72,5 @@ if __name__ == "__main__":
     note("coordinators.txt", os.getpid())
     gh.tune(
         train, SPACE, maximize="score", max_steps=STEPS, budget=10_000, workers=4, storage=FOLDER / "study.db",
-        progress=False,
+        sampler="random", progress=False,
     )  # fmt: skip
