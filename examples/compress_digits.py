@@ -68,7 +68,7 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """Sixteen patches of 7 × 7 pixels."""
 
-    def __init__(self, dropout, width=128, depth=4, heads=4):
+    def __init__(self, dropout, width=320, depth=2, heads=4):
         super().__init__()
         self.patches = nn.Conv2d(1, width, 7, stride=7)
         self.position = nn.Parameter(0.02 * torch.randn(1, 16, width))
