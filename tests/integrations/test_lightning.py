@@ -29,7 +29,7 @@ class Net(LightningModule):
 
     def training_step(self, batch, index):
         loss = (self.layers(batch[0]).squeeze(1) - batch[1]).square().mean()
-        self.log("train_loss", loss, on_epoch=True, on_step=False)
+        self.log("train_loss", loss, on_epoch=True, on_step=False, sync_dist=True)
         return loss
 
     def validation_step(self, batch, index):
