@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -221,7 +222,8 @@ def drive(study: Study, executor: Executor, display: Display, plan: Plan | None 
     finally:
         executor.shutdown()
         loop.leave()
-        study.flush()
+        if not isinstance(sys.exc_info()[1], KeyboardInterrupt):  # then somebody wants to leave at once
+            study.flush()
     display.finish(study, loop.interrupted)
     return loop.interrupted
 

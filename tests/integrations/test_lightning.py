@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import greyhound as gh
 from greyhound.errors import EvaluationError
 from greyhound.integrations.lightning import GreyhoundCallback, checkpoint_file, narrow, tune_lightning
+from greyhound.integrations.torch import distributed
 from greyhound.trial import TrialState
 
 PROJECT = Path(__file__).parents[1] / "programs" / "lightning_project" / "main.py"
@@ -28,11 +29,11 @@ class Net(LightningModule):
 
     def training_step(self, batch, index):
         loss = (self.layers(batch[0]).squeeze(1) - batch[1]).square().mean()
-        self.log("train_loss", loss, on_epoch=True, on_step=False)
+        self.log("train_loss", loss, on_epoch=True, on_step=False, sync_dist=True)
         return loss
 
     def validation_step(self, batch, index):
-        self.log("val_loss", (self.layers(batch[0]).squeeze(1) - batch[1]).square().mean())
+        self.log("val_loss", (self.layers(batch[0]).squeeze(1) - batch[1]).square().mean(), sync_dist=True)
 
     def configure_optimizers(self):
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.lr)
@@ -174,6 +175,22 @@ def test_the_tuner_narrows_a_space(tmp_path, monkeypatch):
     assert narrowed["dropout"] == space["dropout"]
     with pytest.raises(EvaluationError, match="needs a Float named 'rate'"):
         narrow(space, Net(), Data(), lr="rate")
+
+
+def on_two_ranks(trial):
+    torch.set_num_threads(1)
+    seed_everything(trial.seed, verbose=False)
+    callback = GreyhoundCallback(trial, monitor="val_loss")
+    options = {**QUIET, "strategy": "ddp", "devices": trial.ranks, "num_sanity_val_steps": 0}
+    trainer = Trainer(max_epochs=trial.max_steps, callbacks=[callback], **options)
+    trainer.fit(Net(dropout=0.0), Data(), ckpt_path=callback.ckpt_path)
+
+
+def test_lightning_trains_one_trial_on_several_ranks(train_in_parts):
+    reports, outcome = train_in_parts(distributed(on_two_ranks, 2), {}, pauses=[1], max_steps=2)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert [step for step, _ in reports] == [1, 2]
+    assert reports[1][1]["score"] < reports[0][1]["score"], "it went on learning"
 
 
 @pytest.mark.slow

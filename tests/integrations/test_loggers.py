@@ -26,7 +26,7 @@ class Walk:
 
 def train(trial):
     for step in range(trial.checkpoint(walk=Walk()), trial.max_steps):
-        trial.report(step + 1, score=trial.params["x"] * (step + 1), rate=0.1)
+        trial.report(step + 1, score=trial.params["x"] * (step + 1), **{"top@1": 0.5})
 
 
 def told(study):
@@ -98,7 +98,7 @@ def test_mlflow_has_a_child_run_a_trial_and_finds_it_again(tmp_path):
         assert each.data.params == {"x": str(trial.params["x"]), "kind": trial.params["kind"]}
         assert each.info.status == {"completed": "FINISHED", "paused": "SCHEDULED"}[trial.state.value]
         for name in trial.metrics:
-            history = client.get_metric_history(each.info.run_id, name)
+            history = client.get_metric_history(each.info.run_id, name.replace("@", "_"))
             found |= {(trial.number, point.step, name, point.value) for point in history}
     assert found == told(study)
     assert parent.data.metrics["best_score"] == study.best.metrics["score"]

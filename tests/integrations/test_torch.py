@@ -135,16 +135,6 @@ def test_ranks_pause_and_go_on_together_bit_for_bit(train_in_parts):
     assert all(metrics["spread"] == 0 for _, metrics in broken), "replicas stay alike"
 
 
-def test_a_study_over_two_ranks_in_a_worker():
-    study = gh.tune(
-        distributed(ddp, 2), {"lr": gh.Float(0.001, 0.1, log=True)}, minimize="score", max_steps=3, budget=2,
-        workers=1, progress=False,
-    )  # fmt: skip
-    assert [trial.error for trial in study.trials] == [None, None]
-    plain = network()
-    plain.load_state_dict(torch.load(study.best.checkpoint, weights_only=True)["objects"]["model"])
-
-
 def test_an_error_of_any_rank_fails_the_trial_with_its_words(train_in_parts):
     def failing(trial):
         trial.report(1, score=0.0)
@@ -167,11 +157,10 @@ def test_a_rank_that_is_killed_fails_the_trial_and_leaves_no_process(train_in_pa
             os.kill(os.getpid(), signal.SIGKILL)
         torch.distributed.barrier()
 
-    _, outcome = train_in_parts(distributed(killed, 3), {})
+    _, outcome = train_in_parts(distributed(killed, 2), {})
     assert outcome.state is TrialState.FAILED
     assert "exit code -9" in outcome.error
-    for rank in (1, 2):
-        assert not psutil.pid_exists(int((tmp_path / str(rank)).read_text()))
+    assert not psutil.pid_exists(int((tmp_path / "1").read_text()))
 
 
 def test_a_worker_that_is_killed_takes_its_ranks_along_and_loses_nothing(tmp_path, train_in_parts):
@@ -198,6 +187,8 @@ def test_a_worker_that_is_killed_takes_its_ranks_along_and_loses_nothing(tmp_pat
     (trial,) = study.trials
     assert (trial.state, trial.restarts) == (TrialState.COMPLETED, 1), trial.error
     assert [report.step for report in trial.reports] == [1, 2, 3]
+    plain = network()
+    plain.load_state_dict(torch.load(study.best.checkpoint, weights_only=True)["objects"]["model"])
     for rank in tmp_path.glob("rank-*"):
         assert not psutil.pid_exists(int(rank.name.removeprefix("rank-")))
 

@@ -10,6 +10,7 @@ from transformers import BertConfig, BertForSequenceClassification, Trainer, Tra
 
 import greyhound as gh
 from greyhound.errors import EvaluationError
+from greyhound.integrations.torch import distributed
 from greyhound.integrations.transformers import (
     GreyhoundCallback,
     checkpoint_folder,
@@ -78,6 +79,17 @@ def test_a_paused_training_ends_bit_for_bit_as_an_unbroken_one(train_in_parts):
     assert [(step, sorted(metrics)) for step, metrics in broken] == [
         (step, ["eval_loss", "score"]) for step in (1, 2, 3)
     ]
+
+
+def on_two_ranks(trial):
+    torch.set_num_threads(1)
+    train(trial)
+
+
+def test_one_trial_trains_on_several_ranks(train_in_parts):
+    reports, outcome = train_in_parts(distributed(on_two_ranks, 2), {}, pauses=[1], max_steps=3)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert [step for step, _ in reports] == [1, 2, 3]
 
 
 def test_search_returns_the_best_run_with_fields_and_model_parameters(tmp_path):
@@ -182,3 +194,12 @@ def test_a_worker_that_is_killed_loses_nothing(tmp_path):
         return trial.restarts, [report.metrics["eval_loss"] for report in trial.reports]
 
     assert losses(1, callbacks=[Kill()]) == (1, losses("serial")[1])
+
+
+def test_the_built_in_search_takes_our_sampler(tmp_path):
+    samplers = pytest.importorskip("greyhound.integrations.optuna")
+    best = make_trainer(tmp_path, num_train_epochs=1, save_strategy="no").hyperparameter_search(
+        lambda trial: {"learning_rate": trial.suggest_float("learning_rate", 1e-5, 1e-2, log=True)},
+        n_trials=3, direction="maximize", backend="optuna", sampler=samplers.GreyhoundSampler(seed=1),
+    )  # fmt: skip
+    assert 1e-5 <= best.hyperparameters["learning_rate"] <= 1e-2

@@ -80,8 +80,14 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
     # Lightning's hooks
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Remember the trainer."""
+        """Remember the trainer; EvaluationError where it has more processes than the trial."""
         self._trainer = trainer
+        ranks = getattr(self.trial, "ranks", 1)
+        if self.trial is not None and trainer.world_size != ranks:
+            raise EvaluationError(
+                f"the Trainer has {trainer.world_size} processes and the trial {ranks}: give Trainer devices={ranks}, "
+                f"or tune greyhound.integrations.torch.distributed(train, processes={trainer.world_size})."
+            )
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Step the schedulers that wait for a metric: Lightning does so after the epoch's checkpoint is written."""

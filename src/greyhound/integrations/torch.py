@@ -27,6 +27,7 @@ from greyhound._lazy import require
 from greyhound.errors import EvaluationError, TrialEnded
 from greyhound.evaluators import checkpoint
 from greyhound.evaluators.live import LiveTrial
+from greyhound.evaluators.stateful import in_files
 from greyhound.executors.pickling import pickled
 from greyhound.integrations.torch_data import Batches as Batches
 from greyhound.jobs import Job
@@ -59,7 +60,7 @@ def distributed(
 class RankTrial:
     """A trial as one of its ranks sees it; on every rank the same calls have to be made, in the same order.
 
-    rank, ranks: which of how many. params, number, seed, step, max_steps, directory: those of the trial. Give
+    rank, ranks: which of how many. job, params, number, seed, step, max_steps, directory: those of the trial. Give
     each rank its own random numbers by `torch.manual_seed(trial.seed + trial.rank)`.
     """
 
@@ -68,26 +69,28 @@ class RankTrial:
         self.number, self.seed = job.number, job.seed
         self.params: dict[str, Any] = dict(job.params)
         self.step = job.step
-        self._job = job
+        self.job = job
+        self.last_metrics: dict[str, float] = {}
         self._trial = trial
         self._states = _Ranks()
+        self._objects: dict[str, Any] = {}
         # Verdicts go their own way, so that they may be broadcast whatever the backend of the training is.
         self._group = torch.distributed.new_group(backend="gloo")
 
     @property
     def max_steps(self) -> int:
         """The full length of a training; EvaluationError where the study declares none."""
-        if self._job.max_steps is None:
+        if self.job.max_steps is None:
             raise EvaluationError("this study has no max_steps; give max_steps= to tune.")
-        return self._job.max_steps
+        return self.job.max_steps
 
     @property
     def directory(self) -> Path:
         """The trial's own folder, the same on all ranks."""
-        if self._job.directory is None:
+        if self.job.directory is None:
             raise EvaluationError("this trial has no folder: its study keeps no files.")
-        self._job.directory.mkdir(parents=True, exist_ok=True)
-        return self._job.directory
+        self.job.directory.mkdir(parents=True, exist_ok=True)
+        return self.job.directory
 
     @property
     def device(self) -> str:
@@ -97,22 +100,22 @@ class RankTrial:
     def checkpoint(self, **objects: Any) -> int:
         """As `trial.checkpoint`; every rank takes up the states, and its own random states.
 
-        Objects have to be alike on all ranks, as the replicas of DistributedDataParallel are.
+        Objects have to be alike on all ranks, as the replicas of DistributedDataParallel are. Those with
+        save_to(folder) are called on every rank, for what they do there together.
         """
-        kept = {**objects, "ranks": self._states}
+        self._objects = {**objects, "ranks": self._states}
 
-        def on_first() -> tuple[int, Path | None]:
-            if self._trial is None:
-                raise RuntimeError("rank 0 has the trial")
-            start = self._trial.checkpoint(**kept)
-            job = self._job
-            folders = (folder for folder in (job.directory, job.parent) if folder is not None)
-            return start, next((folder for folder in folders if checkpoint.latest(folder) is not None), None)
+        def on_first() -> tuple[int, dict[str, float], Path | None]:
+            kept = {name: _Everywhere(self, name) if in_files(each) else each for name, each in self._objects.items()}
+            start = self._owned.checkpoint(**kept)
+            folders = (folder for folder in (self.job.directory, self.job.parent) if folder is not None)
+            there = next((folder for folder in folders if checkpoint.latest(folder) is not None), None)
+            return start, self._owned.last_metrics, there
 
-        self.step, folder = self._agreed(on_first)
+        self.step, self.last_metrics, folder = self._agreed(on_first)
         if folder is not None:
             if self.rank:
-                checkpoint.load(folder, kept)
+                checkpoint.load(folder, self._objects)
             self._states.restore(self.rank)
         return self.step
 
@@ -121,6 +124,10 @@ class RankTrial:
 
         Leaves the training on every rank where the scheduler says so.
         """
+        self.report_metrics(step, metrics)
+
+    def report_metrics(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """As `report`, of metrics with any names."""
         self._states.gathered = self._gather(checkpoint.random_states())
         self._agreed(lambda: self._owned.report_metrics(step, metrics))
         self.step = max(self.step, step)
@@ -154,23 +161,67 @@ class RankTrial:
 
     def _agreed(self, on_first: Callable[[], Any]) -> Any:
         """What the function returns on rank 0, on every rank; what it raises there is raised on all."""
-        told: list[Any] = [None, None]
-        if self.rank == 0:
-            try:
-                told[0] = on_first()
-            except BaseException as error:
-                told[1] = type(error) if isinstance(error, TrialEnded) else EvaluationError(f"rank 0: {error}")
-                torch.distributed.broadcast_object_list(told, src=0, group=self._group)
-                raise
-        torch.distributed.broadcast_object_list(told, src=0, group=self._group)
-        if told[1] is not None:
-            raise told[1]
-        return told[0]
+        if self.rank:
+            return self._follow()
+        try:
+            found = on_first()
+        except BaseException as error:
+            self._tell(_Raised(type(error) if isinstance(error, TrialEnded) else EvaluationError(f"rank 0: {error}")))
+            raise
+        self._tell(found)
+        return found
+
+    def _follow(self) -> Any:
+        """What rank 0 tells, saved along with it as often as it saves."""
+        while True:
+            told: list[Any] = [None]
+            torch.distributed.broadcast_object_list(told, src=0, group=self._group)
+            if isinstance(told[0], _Raised):
+                raise told[0].what
+            if not isinstance(told[0], _Save):
+                return told[0]
+            self._objects[told[0].name].save_to(told[0].folder)
+
+    def _tell(self, message: Any) -> None:
+        torch.distributed.broadcast_object_list([message], src=0, group=self._group)
+
+    def _save_everywhere(self, name: str, folder: Path) -> None:
+        self._tell(_Save(name, folder))
+        self._objects[name].save_to(folder)
 
     def _gather(self, mine: Any) -> list[Any]:
         gathered: list[Any] | None = [None] * self.ranks if self.rank == 0 else None
         torch.distributed.gather_object(mine, gathered, dst=0, group=self._group)
         return gathered or []
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """What rank 0 raised, for the others to raise."""
+
+    what: Any
+
+
+@dataclass(frozen=True)
+class _Save:
+    """Every rank is to call an object's save_to."""
+
+    name: str
+    folder: Path
+
+
+class _Everywhere:
+    """An object that writes files, as rank 0's checkpoint sees it: it writes on every rank."""
+
+    def __init__(self, trial: RankTrial, name: str) -> None:
+        self._trial = trial
+        self._name = name
+
+    def save_to(self, folder: Path) -> None:
+        self._trial._save_everywhere(self._name, folder)
+
+    def load_from(self, folder: Path) -> None:
+        self._trial._objects[self._name].load_from(folder)
 
 
 class _Ranks:
@@ -290,6 +341,17 @@ def _group(folder: Path, rank: int, ranks: int, backend: str | None) -> Iterator
     chosen = backend or ("nccl" if _enough_gpus(ranks) else "gloo")
     if _enough_gpus(ranks):
         torch.cuda.set_device(rank)
+    # As torchrun would have it, for frameworks that look there, though none has to connect to this address.
+    told: dict[str, Any] = {
+        "RANK": rank,
+        "LOCAL_RANK": rank,
+        "WORLD_SIZE": ranks,
+        "LOCAL_WORLD_SIZE": ranks,
+        "GROUP_RANK": 0,
+    }
+    told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 29500, "TORCHELASTIC_RUN_ID": folder.name}
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update({name: str(value) for name, value in told.items()})
     store = torch.distributed.FileStore(str(folder / "store"), ranks)
     torch.distributed.init_process_group(chosen, store=store, rank=rank, world_size=ranks)
     try:
@@ -297,6 +359,10 @@ def _group(folder: Path, rank: int, ranks: int, backend: str | None) -> Iterator
     finally:
         with contextlib.suppress(Exception):
             torch.distributed.destroy_process_group()
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _enough_gpus(ranks: int) -> bool:

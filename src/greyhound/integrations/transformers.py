@@ -55,6 +55,12 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
             raise EvaluationError(
                 "save_only_model=True leaves out what a paused training needs to go on; set it False."
             )
+        ranks = getattr(trial, "ranks", 1)
+        if trainer.args.world_size != ranks:
+            raise EvaluationError(
+                f"the Trainer has {trainer.args.world_size} processes and the trial {ranks}: run the program without a "
+                f"launcher, and tune greyhound.integrations.torch.distributed(train, processes=...)."
+            )
         self.trial = trial
         self.trainer = trainer
         self.objective = objective

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -39,7 +40,7 @@ class MLflow(Logger):
             tags = {"mlflow.parentRunId": self._parent, "greyhound.trial": str(trial.number)}
             run = self._create(f"trial {trial.number}", tags)
             for name, value in trial.params.items():
-                self._client.log_param(run, name, value)
+                self._client.log_param(run, _allowed(name), value)
         else:
             self._client.update_run(run, status="RUNNING")
         self._runs[trial.number] = run
@@ -49,7 +50,7 @@ class MLflow(Logger):
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        told = [Metric(name, value, now, step) for name, value in metrics.items()]
+        told = [Metric(_allowed(name), value, now, step) for name, value in metrics.items()]
         self._client.log_batch(self._runs[trial.number], metrics=told)
 
     def end(self, trial: Trial) -> None:
@@ -71,7 +72,7 @@ class MLflow(Logger):
             return
         if best is not None:
             for name, value in best.metrics.items():
-                self._client.log_metric(self._parent, f"best_{name}", value)
+                self._client.log_metric(self._parent, _allowed(f"best_{name}"), value)
             self._client.set_tag(self._parent, "greyhound.best_trial", str(best.number))
         self._client.set_terminated(self._parent, "FINISHED")
 
@@ -94,3 +95,8 @@ class MLflow(Logger):
         named = f"tags.`greyhound.study` = '{self._study}' and tags.`greyhound.trial` = '{trial}'"
         found = self._client.search_runs([self._experiment], named, max_results=1)
         return str(found[0].info.run_id) if found else None
+
+
+def _allowed(name: str) -> str:
+    """The name with what MLflow does not take, such as @ and brackets, as underscores."""
+    return re.sub(r"[^\w\-. :/]", "_", name)
