@@ -43,6 +43,7 @@ _MOST_POINTS = 300
 _MOST_FITTED = 120
 """Data that hyperparameters are fitted on, at most."""
 _MOST_CACHED = 64
+_MOST_DOUBT = 4.0
 _CAUTION = 3.0
 """Power of the probability of success: a failure costs more than a trial, and the border is bisected else."""
 
@@ -132,9 +133,10 @@ class Model:
         targets = np.stack([TRANSFORMS[name](losses) for name in transforms], axis=1)
         kept = _kept(losses, _MOST_POINTS)
         Z, owners = self._layout.embed(X[data.known], active[data.known])
-        self._theta = _fitted(Z, owners, targets, cube.dimension)
-        self._owners, self._Z, self._targets = owners, Z[kept], targets[kept]
-        self._process = gp.condition(self._Z, owners, self._targets, self._theta)
+        doubts = _relative(data.doubts, losses)
+        self._theta = _fitted(Z, owners, targets, doubts, cube.dimension)
+        self._owners, self._Z, self._targets, self._doubts = owners, Z[kept], targets[kept], doubts[kept]
+        self._process = gp.condition(self._Z, owners, self._targets, self._theta, self._doubts)
         self._best = self._process.at_data().min(axis=0)
         self._success = self._learn_success(X, active, data) if len(data.failed) else None
         order = np.argsort(losses, kind="stable")
@@ -160,7 +162,8 @@ class Model:
         expected, _ = self._process.predict(Z)
         self._Z = np.concatenate([self._Z, Z])
         self._targets = np.concatenate([self._targets, expected])
-        self._process = gp.condition(self._Z, self._owners, self._targets, self._theta)
+        self._doubts = np.append(self._doubts, 0.0)
+        self._process = gp.condition(self._Z, self._owners, self._targets, self._theta, self._doubts)
 
     def _learn_success(self, X: Floats, active: Bools, data: Results) -> gp.Posterior:
         ended = np.concatenate([data.failed[-_MOST_POINTS // 2 :], data.feasible[-_MOST_POINTS // 2 :]])
@@ -170,13 +173,13 @@ class Model:
         return gp.condition(Z, owners, labels, theta)
 
 
-def _fitted(Z: Floats, owners: Any, targets: Floats, dimension: int) -> gp.Hyperparameters:
+def _fitted(Z: Floats, owners: Any, targets: Floats, doubts: Floats, dimension: int) -> gp.Hyperparameters:
     """Hyperparameters for data, fitted on the first trials up to a size at which fits are made.
 
     A fit is dear, so from 50 trials on the last one serves for some trials more: still a function of the data alone.
     """
     size = _fit_size(len(targets))
-    key = (dimension, Z[:size].tobytes(), targets[:size].tobytes())
+    key = (dimension, Z[:size].tobytes(), targets[:size].tobytes(), doubts[:size].tobytes())
     if key in _CACHE:
         _CACHE.move_to_end(key)
         return _CACHE[key]
@@ -184,11 +187,17 @@ def _fitted(Z: Floats, owners: Any, targets: Floats, dimension: int) -> gp.Hyper
     some = targets[chosen]
     spread = some.std(axis=0)
     some = (some - some.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
-    theta = gp.fit(Z[chosen], owners, some, gp.prior_mode(dimension))
+    theta = gp.fit(Z[chosen], owners, some, gp.prior_mode(dimension), doubts=doubts[chosen])
     _CACHE[key] = theta
     if len(_CACHE) > _MOST_CACHED:
         _CACHE.popitem(last=False)
     return theta
+
+
+def _relative(doubts: Floats, losses: Floats) -> Floats:
+    """Variances of forecasts that stand for losses, as parts of the losses' own variance, (n,), at most 4."""
+    variance = float(np.var(losses))
+    return np.minimum(doubts**2 / variance, _MOST_DOUBT) if variance > 0 else np.zeros(len(losses))
 
 
 _CACHE: OrderedDict[Any, gp.Hyperparameters] = OrderedDict()
