@@ -1,17 +1,17 @@
 """Freeze-thaw: whoever is likeliest to win for its cost trains next, a new configuration or any that is paused.
 
-Every configuration trains to the first rung and pauses there. For a free worker
+Every configuration trains for a few steps, is looked at, and pauses. For a free worker
 every paused trial has an index: how much its final loss is expected to fall below the best so far, by the forecast of
 its curve and its uncertainty, for each step that it still needs. A new configuration has one too, the price of a step
-at which it would just pay to start it, look at the first rung, and go on only if that pays: that is worked out on the
-newest configurations as they looked at the first rung, so that it follows what the sampler has learned. The highest
+at which it would just pay to start it, look at it, and go on only if that pays: that is worked out on the
+newest configurations as they looked then, so that it follows what the sampler has learned. The highest
 index goes first. Where early steps tell little, forecasts are uncertain, few are told apart, and trainings finish.
 
-A trial that was resumed is looked at again at further rungs, and trains to its end unless it has lost its chance: a
-trial is stopped for good only when the chance that it would finish best is below `risk`.
+A trial that was resumed trains to its end: its result teaches the sampler more than a second look would save. One is
+stopped for good only when the chance that it would finish best is below `risk`.
 
 Sources: Swersky, Snoek & Adams 2014, "Freeze-thaw Bayesian optimization", for pausing and resuming by forecasts; the
-index: Weitzman 1979, "Optimal search for the best alternative", eq. 8, each alternative's reservation price.
+index: Weitzman 1979, "Optimal search for the best alternative", each alternative's reservation price.
 """
 
 from __future__ import annotations
@@ -32,24 +32,23 @@ if TYPE_CHECKING:
     from greyhound.trial import Trial
 
 _FIRST = 8
-"""So many trials reach the first rung before any goes on."""
+"""So many trials are looked at before any goes on."""
 _NEWEST = 10
 """The newest configurations tell what the next one may be like."""
 _SURE = 5
 """So many trainings are finished before any trial is stopped for good."""
-_LOOKS = 1 / 3
+_LOOKS = 1 / 4
 """First looks have at least this share of all steps, so that trials which are all alike are not polished."""
-_TOLD = 3
+_TOLD = 5
 """So many random configurations, and so many of the sampler's, have been looked at before they are compared."""
-_CLEARLY = 0.6
 _BISECTIONS = 40
 
 
 @dataclass(frozen=True)
 class FreezeThaw:
-    """Rungs at min_steps · 2ᵏ steps, up to 60 % of max_steps.
+    """One look at each configuration, after min_steps.
 
-    min_steps: the first rung, 1 or more; None for a ninth of max_steps. risk: 0 to 1, the chance of
+    min_steps: 1 or more; None for a ninth of max_steps. risk: 0 to 1, the chance of
     finishing best below which a trial is stopped for good; 0 for never.
     """
 
@@ -85,45 +84,45 @@ class FreezeThaw:
         return Resume(paused[first]) if winnable[first] or unfinished else Wait()
 
     def judge(self, history: History, trial: Trial) -> Verdict:
-        """STOP where the chance to finish best is below the risk; else PAUSE at the first rung, CONTINUE at others."""
-        stays = Verdict.PAUSE if trial.step <= self._rungs(history)[0] else Verdict.CONTINUE
+        """STOP where the chance to finish best is below the risk; else PAUSE."""
         if history.count(TrialState.COMPLETED) < _SURE:
-            return stays
+            return Verdict.PAUSE
         from greyhound.curves.study import finals
 
         forecast = finals(history)
         chance = _chance(forecast, [trial.number], _best(history, forecast))[0]
-        return Verdict.STOP if chance < self.risk else stays
+        return Verdict.STOP if chance < self.risk else Verdict.PAUSE
 
     def until(self, history: History, trial: Trial | None) -> int | None:
-        """The next rung, or the end of the training."""
+        """The look, or the end of the training."""
         step = trial.step if trial is not None else 0
-        return next((rung for rung in self._rungs(history) if rung > step), history.max_steps)
+        look = self._look(history)
+        return look if step < look else history.max_steps
 
-    def _rungs(self, history: History) -> list[int]:
+    def _look(self, history: History) -> int:
+        """After how many steps a configuration is looked at."""
         end = history.max_steps or 1
-        first = min(self.min_steps or max(1, round(end / 9)), end)
-        return [first, *(rung for rung in (first * 2**k for k in range(1, 30)) if rung < 0.6 * end)]
+        return min(self.min_steps or max(1, round(end / 9)), end)
 
     def _looks_due(self, history: History) -> bool:
         """Whether first looks had too small a share of all steps."""
-        return len(history) * self._rungs(history)[0] < _LOOKS * history.total_steps
+        return len(history) * self._look(history) < _LOOKS * history.total_steps
 
     def _price(self, history: History, forecast: Finals, best: float) -> float:
         """The index of a new configuration: gain for each step."""
         import numpy as np
 
         end = history.max_steps or 1
-        rung = self._rungs(history)[0]
-        newest = np.flatnonzero(forecast.curves.lengths >= rung)[-_NEWEST:]
+        look = self._look(history)
+        newest = np.flatnonzero(forecast.curves.lengths >= look)[-_NEWEST:]
         if len(newest) < _FIRST:
             return np.inf
-        gains = _gain(*forecast.curves.finals(newest, rung), best)
-        left = end - rung
+        gains = _gain(*forecast.curves.finals(newest, look), best)
+        left = end - look
         low, high = 0.0, float(gains.max()) / max(left, 1)
         for _ in range(_BISECTIONS):
             price = (low + high) / 2.0
-            worth = np.maximum(gains - price * left, 0.0).mean() > price * rung
+            worth = np.maximum(gains - price * left, 0.0).mean() > price * look
             low, high = (price, high) if worth else (low, price)
         return low
 
@@ -146,7 +145,7 @@ def _start(history: History, forecast: Finals) -> Start:
 
 
 def _sampler_helps(forecast: Finals) -> bool:
-    """Whether the sampler's configurations are better than random ones in clearly more than half of all pairs."""
+    """Whether the sampler's configurations are better than random ones in more than half of all pairs."""
     import numpy as np
 
     numbers = np.flatnonzero(np.isfinite(forecast.mean))
@@ -154,7 +153,7 @@ def _sampler_helps(forecast: Finals) -> bool:
     drawn, chosen = (forecast.mean[numbers[numbers % 3 == turn]] for turn in (0, 2))
     if min(len(drawn), len(chosen)) < _TOLD:
         return True
-    return bool((chosen[:, None] < drawn).mean() > _CLEARLY)
+    return bool((chosen[:, None] < drawn).mean() > 0.5)
 
 
 def _best(history: History, forecast: Finals) -> float:
