@@ -78,7 +78,7 @@ def test_one_worker_and_this_process_make_the_same_study():
 @pytest.mark.parametrize("workers", [2, "serial"])
 def test_paused_trainings_go_on_from_their_checkpoints(workers):
     study = gh.tune(walk, SPACE, maximize="score", max_steps=27, budget=12, workers=workers, **QUIET)
-    resumed = [trial for trial in study.trials if trial.step > 1]
+    resumed = [trial for trial in study.trials if trial.step > 3]  # the first rung
     assert study.history.completed
     assert len(resumed) < 12
     for trial in study.trials:

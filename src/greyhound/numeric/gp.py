@@ -89,11 +89,13 @@ def fit(
     *,
     evaluations: int = 30,
     prior: tuple[float, float] | None = None,
+    doubts: Floats | None = None,
 ) -> Hyperparameters:
     """Hyperparameters of the highest posterior density, shared by all targets.
 
     Z, owners: of `Layout.embed`. targets: (n, m), each standardised. start: where the search begins.
-    evaluations: at most so many of the density.
+    evaluations: at most so many of the density. doubts: (n,), variances of noise that each datum has besides, over the
+    signal's.
     """
     d = len(start.log_lengths)
     parts = np.zeros((d, len(Z), len(Z)))
@@ -106,7 +108,7 @@ def fit(
 
     def density(theta: Floats) -> tuple[float, Floats]:
         log_lengths, log_noise = theta[:d], theta[d]
-        value, slope = _evidence(flat, targets, log_lengths, log_noise)
+        value, slope = _evidence(flat, targets, log_lengths, log_noise, doubts)
         away = log_lengths - centre
         value += float(np.sum(log_lengths + away * away / (2.0 * narrow)))
         slope[:d] += 1.0 + away / narrow
@@ -120,7 +122,9 @@ def fit(
     return Hyperparameters(best[:d], float(best[d]))
 
 
-def _evidence(flat: Floats, targets: Floats, log_lengths: Floats, log_noise: float) -> tuple[float, Floats]:
+def _evidence(
+    flat: Floats, targets: Floats, log_lengths: Floats, log_noise: float, doubts: Floats | None = None
+) -> tuple[float, Floats]:
     """Negative log evidence, averaged over the targets, and its slope in (log lengths, log noise)."""
     n, m = targets.shape
     weights = np.exp(-2.0 * log_lengths)
@@ -129,7 +133,7 @@ def _evidence(flat: Floats, targets: Floats, log_lengths: Floats, log_noise: flo
     decay = np.exp(-_ROOT5 * distance)
     kernel = ((1.0 + _ROOT5 * distance + (5.0 / 3.0) * squared) * decay).reshape(n, n)
     noise = math.exp(log_noise)
-    kernel[np.diag_indices(n)] += noise + 1e-8
+    kernel[np.diag_indices(n)] += noise + 1e-8 + (0.0 if doubts is None else doubts)
     try:
         factor = cholesky(kernel, lower=True, overwrite_a=True, check_finite=False)
     except np.linalg.LinAlgError:
@@ -194,9 +198,14 @@ class Posterior:
 
 
 def condition(
-    Z: Floats, owners: NDArray[np.intp], targets: Floats, theta: Hyperparameters, loudness: Floats | None = None
+    Z: Floats,
+    owners: NDArray[np.intp],
+    targets: Floats,
+    theta: Hyperparameters,
+    doubts: Floats | None = None,
+    loudness: Floats | None = None,
 ) -> Posterior:
-    """The posterior given data. Z, owners: of `Layout.embed`; targets: (n, m).
+    """The posterior given data. Z, owners: of `Layout.embed`; targets: (n, m); doubts: as for `fit`.
 
     loudness: (n,), how many times theta's noise variance each of the data has; None for once each.
     """
@@ -205,6 +214,7 @@ def condition(
     kernel = matern52(scaled, scaled)
     noise = math.exp(theta.log_noise)
     kernel[np.diag_indices(len(Z))] += noise * (1.0 if loudness is None else loudness) + 1e-8
+    kernel[np.diag_indices(len(Z))] += 0.0 if doubts is None else doubts
     factor = _factor(kernel)
     ones = cho_solve((factor, True), np.ones(len(Z)), check_finite=False)
     means = (ones @ targets) / ones.sum()

@@ -55,6 +55,7 @@ _SCREENED = 150
 _FEWEST_KNOWN = 5
 _SHRUNK = 5.0
 """The trials of an earlier study that can be modelled, at least; and so many trials' weight has the belief in it."""
+_MOST_DOUBT = 4.0
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,8 @@ class Model:
         self._trend = Trend(history, cube, X[data.known], losses)
         trend = self._trend(X[data.known])
         within = np.isin(data.known[kept], data.feasible)
-        loud = loudness(history, data.known)[kept]
-        views = [View(name, Z, owners, losses, trend, kept, within, loud, cube.dimension) for name in transforms]
+        noise = (_relative(data.doubts, losses), loudness(history, data.known))
+        views = [View(name, Z, owners, losses, trend, kept, within, noise, cube.dimension) for name in transforms]
         weights = _log_weights([view.order_score(losses[kept]) for view in views], len(kept))
         counts = weights > _LEAST_WEIGHT
         self._views = [view for view, there in zip(views, counts, strict=True) if there]
@@ -186,8 +187,8 @@ class View:
     """A process over one transform of the losses.
 
     Z, owners: of `Layout.embed`, of all results. losses, trend: (n,), of them; the trend is taken off the transformed
-    losses. kept: which of the results the process is conditioned on; within: which of those keep to the limits; loud:
-    their noise variances over the usual one.
+    losses. kept: which of the results the process is conditioned on; within: which of those keep to the limits. noise:
+    (n,) twice, the variances of forecasts that stand for losses, and how many times the usual noise each one has.
     """
 
     def __init__(
@@ -199,16 +200,17 @@ class View:
         trend: Floats,
         kept: NDArray[np.intp],
         within: Bools,
-        loud: Floats,
+        noise: tuple[Floats, Floats],
         dimension: int,
     ) -> None:
         self._owners = owners
         early = _fit_size(len(losses))
         past = TRANSFORMS[transform](losses[:early]) - trend[:early]
-        self._theta = _fitted(Z[:early], owners, past[:, None], dimension)
+        doubts, loud = noise
+        self._theta = _fitted(Z[:early], owners, past[:, None], dimension, doubts[:early])
         targets = TRANSFORMS[transform](losses) - trend
         self._Z, self._targets, self._trend = Z[kept], targets[kept, None], trend[kept]
-        self._loudness = loud
+        self._doubts, self._loudness = doubts[kept], loud[kept]
         self._condition()
         self._best = float((self._process.at_data()[:, 0] + self._trend)[within | ~within.any()].min())
 
@@ -230,11 +232,11 @@ class View:
         expected, _ = self._process.predict(Z)
         self._Z = np.concatenate([self._Z, Z])
         self._targets = np.concatenate([self._targets, expected])
-        self._loudness = np.append(self._loudness, 1.0)
+        self._doubts, self._loudness = np.append(self._doubts, 0.0), np.append(self._loudness, 1.0)
         self._condition()
 
     def _condition(self) -> None:
-        self._process = gp.condition(self._Z, self._owners, self._targets, self._theta, self._loudness)
+        self._process = gp.condition(self._Z, self._owners, self._targets, self._theta, self._doubts, self._loudness)
 
 
 def _log_weights(scores: Sequence[float], count: int) -> Floats:
@@ -277,9 +279,12 @@ class Trend:
         return np.asarray(process.predict(Z)[0][:, 0])
 
 
-def _fitted(Z: Floats, owners: Any, targets: Floats, dimension: int) -> gp.Hyperparameters:
+def _fitted(
+    Z: Floats, owners: Any, targets: Floats, dimension: int, doubts: Floats | None = None
+) -> gp.Hyperparameters:
     """Hyperparameters for data, from the cache where these were fitted before."""
-    key = (dimension, Z.tobytes(), targets.tobytes())
+    doubts = np.zeros(len(Z)) if doubts is None else doubts
+    key = (dimension, Z.tobytes(), targets.tobytes(), doubts.tobytes())
     if key in _CACHE:
         _CACHE.move_to_end(key)
         return _CACHE[key]
@@ -287,11 +292,17 @@ def _fitted(Z: Floats, owners: Any, targets: Floats, dimension: int) -> gp.Hyper
     some = targets[chosen]
     spread = some.std(axis=0)
     some = (some - some.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
-    theta = gp.fit(Z[chosen], owners, some, gp.prior_mode(dimension))
+    theta = gp.fit(Z[chosen], owners, some, gp.prior_mode(dimension), doubts=doubts[chosen])
     _CACHE[key] = theta
     if len(_CACHE) > _MOST_CACHED:
         _CACHE.popitem(last=False)
     return theta
+
+
+def _relative(doubts: Floats, losses: Floats) -> Floats:
+    """Variances of forecasts that stand for losses, as parts of the losses' own variance, (n,), at most 4."""
+    variance = float(np.var(losses))
+    return np.minimum(doubts**2 / variance, _MOST_DOUBT) if variance > 0 else np.zeros(len(losses))
 
 
 _CACHE: OrderedDict[Any, gp.Hyperparameters] = OrderedDict()

@@ -31,7 +31,8 @@ class Results:
 
     ranking: all but the pending, best first: what keeps to the limits by loss, what breaks them by how much, what has
     no value; ties by age. costs: (n,), of every trial, NaN for the pending: losses, in which what breaks a limit comes
-    behind all that keeps to it, and what has no value counts as the worst.
+    behind all that keeps to it, and what has no value counts as the worst. doubts: (k,), of those known, the standard
+    deviation of the forecast that stands for the loss, 0 for what was trained to its end.
     """
 
     known: Numbers
@@ -42,6 +43,7 @@ class Results:
     ranking: Numbers
     costs: Floats
     values: Floats
+    doubts: Floats
 
 
 def results(history: History) -> Results:
@@ -56,8 +58,10 @@ def results(history: History) -> Results:
     values = _one_number(every, finite, broken) if every.shape[1] != 1 else every[:, 0].copy()
     waiting = np.zeros(len(every), bool)
     waiting[history.numbers(TrialState.RUNNING, TrialState.PAUSED)] = True
+    doubts = np.zeros(len(every))
     if history.max_steps is not None and every.shape[1] == 1:
-        values += _to_come(history, values, finite)
+        to_come, doubts = _to_come(history, values, finite)
+        values += to_come
     feasible = finite & (broken == 0)
     pending = waiting & ~finite
     costs = np.where(pending, np.nan, _costs(values, finite, broken))
@@ -71,6 +75,7 @@ def results(history: History) -> Results:
         ranking=order[~pending[order]],
         costs=costs,
         values=every[finite] if every.shape[1] != 1 else values[finite, None],
+        doubts=doubts[finite],
     )
 
 
@@ -114,11 +119,14 @@ def _costs(values: Floats, finite: Bools, broken: Floats) -> Floats:
     return costs
 
 
-def _to_come(history: History, values: Floats, finite: Bools) -> Floats:
-    """By how much each trial's loss is expected to move until its end, (n,); 0 for those that ended."""
-    waiting = finite.copy()
-    waiting[history.numbers(TrialState.COMPLETED)] = False
-    if not waiting.any():
-        return np.zeros(len(values))
-    expected = finals(history).mean
-    return np.where(waiting & np.isfinite(expected), expected - values, 0.0)
+def _to_come(history: History, values: Floats, finite: Bools) -> tuple[Floats, Floats]:
+    """By how much each trial's loss should move until its end, and the standard deviation of that, both (n,)."""
+    moves, doubts = np.zeros(len(values)), np.zeros(len(values))
+    untrained = finite.copy()
+    untrained[history.numbers(TrialState.COMPLETED)] = False
+    if untrained.any():
+        forecast = finals(history)
+        told = untrained & np.isfinite(forecast.mean)
+        moves[told] = forecast.mean[told] - values[told]
+        doubts[told] = forecast.std[told]
+    return moves, doubts

@@ -23,7 +23,7 @@ REGISTRY = Registry(
 
 def choose(max_steps: int | None, objectives: int) -> str:
     """What "auto" stands for: early stopping where a training's length is known and one metric counts."""
-    return "asha" if max_steps is not None and max_steps >= 4 and objectives == 1 else "none"
+    return "freeze_thaw" if max_steps is not None and max_steps >= 4 and objectives == 1 else "none"
 
 
 __all__ = ["REGISTRY", "Action", "Resume", "Scheduler", "Start", "Stop", "Traits", "Wait", "choose"]

@@ -1,16 +1,17 @@
 """Freeze-thaw: whoever is likeliest to win for its cost trains next, a new configuration or any that is paused.
 
-Every configuration trains to the first rung and pauses there, and again at each further one. For a free worker
+Every configuration trains for a few steps, is looked at, and pauses. For a free worker
 every paused trial has an index: how much its final loss is expected to fall below the best so far, by the forecast of
 its curve and its uncertainty, for each step that it still needs. A new configuration has one too, the price of a step
-at which it would just pay to start it, look at the first rung, and go on only if that pays: that is worked out on the
-newest configurations as they looked at the first rung, so that it follows what the sampler has learned. The highest
+at which it would just pay to start it, look at it, and go on only if that pays: that is worked out on the
+newest configurations as they looked then, so that it follows what the sampler has learned. The highest
 index goes first. Where early steps tell little, forecasts are uncertain, few are told apart, and trainings finish.
 
-A trial is stopped for good only when the chance that it would finish best is below `risk`; else it is paused.
+A trial that was resumed trains to its end: its result teaches the sampler more than a second look would save. One is
+stopped for good only when the chance that it would finish best is below `risk`.
 
 Sources: Swersky, Snoek & Adams 2014, "Freeze-thaw Bayesian optimization", for pausing and resuming by forecasts; the
-index: Weitzman 1979, "Optimal search for the best alternative", eq. 8, each alternative's reservation price.
+index: Weitzman 1979, "Optimal search for the best alternative", each alternative's reservation price.
 """
 
 from __future__ import annotations
@@ -30,33 +31,34 @@ if TYPE_CHECKING:
     from greyhound.numeric.gp import Floats
     from greyhound.trial import Trial
 
-_FIRST = 4
-"""So many trials reach the first rung before any goes on."""
+_FIRST = 8
+"""So many trials are looked at before any goes on."""
 _NEWEST = 10
 """The newest configurations tell what the next one may be like."""
 _SURE = 5
 """So many trainings are finished before any trial is stopped for good."""
+_LOOKS = 1 / 4
+"""First looks have at least this share of all steps, so that trials which are all alike are not polished."""
+_TOLD = 5
+"""So many random configurations, and so many of the sampler's, have been looked at before they are compared."""
 _BISECTIONS = 40
 
 
 @dataclass(frozen=True)
 class FreezeThaw:
-    """Rungs at min_steps · etaᵏ steps, up to 60 % of max_steps.
+    """One look at each configuration, after min_steps.
 
-    min_steps: the first rung, 1 or more; None for a tenth of max_steps. eta: above 1. risk: 0 to 1, the chance of
+    min_steps: 1 or more; None for a ninth of max_steps. risk: 0 to 1, the chance of
     finishing best below which a trial is stopped for good; 0 for never.
     """
 
     min_steps: int | None = None
-    eta: float = 3.0
     risk: float = 0.05
     traits: ClassVar[Traits] = Traits(objectives=1, unbounded=False)
 
     def __post_init__(self) -> None:
         if self.min_steps is not None and (not isinstance(self.min_steps, int) or self.min_steps < 1):
             raise StudyError(f"freeze_thaw: min_steps must be a whole number of at least 1; got {self.min_steps!r}.")
-        if not self.eta > 1:
-            raise StudyError(f"freeze_thaw: eta must be above 1; got {self.eta!r}.")
         if not 0 <= self.risk < 1:
             raise StudyError(f"freeze_thaw: risk must be a chance, 0 or more and below 1; got {self.risk!r}.")
 
@@ -75,14 +77,14 @@ class FreezeThaw:
         index = _index(forecast, paused, best)
         first = int(index.argmax())
         if history.can_start:
-            starts = self._price(history, forecast, best) >= index[first]
-            return Start() if starts else Resume(paused[first])
+            starts = self._looks_due(history) or self._price(history, forecast, best) >= index[first]
+            return _start(history, forecast) if starts else Resume(paused[first])
         winnable = _chance(forecast, paused, best) >= self.risk
         unfinished = not history.running and not history.completed
         return Resume(paused[first]) if winnable[first] or unfinished else Wait()
 
     def judge(self, history: History, trial: Trial) -> Verdict:
-        """PAUSE, or STOP where the chance to finish best is below the risk."""
+        """STOP where the chance to finish best is below the risk; else PAUSE."""
         if history.count(TrialState.COMPLETED) < _SURE:
             return Verdict.PAUSE
         from greyhound.curves.study import finals
@@ -92,34 +94,66 @@ class FreezeThaw:
         return Verdict.STOP if chance < self.risk else Verdict.PAUSE
 
     def until(self, history: History, trial: Trial | None) -> int | None:
-        """The next rung, or the end of the training."""
+        """The look, or the end of the training."""
         step = trial.step if trial is not None else 0
-        return next((rung for rung in self._rungs(history) if rung > step), history.max_steps)
+        look = self._look(history)
+        return look if step < look else history.max_steps
 
-    def _rungs(self, history: History) -> list[int]:
+    def _look(self, history: History) -> int:
+        """After how many steps a configuration is looked at."""
         end = history.max_steps or 1
-        rungs = [self.min_steps or max(1, round(end / 10))]
-        while rungs[-1] < end:
-            rungs.append(max(rungs[-1] + 1, round(rungs[-1] * self.eta)))
-        return [rung for rung in rungs if rung < 0.6 * end]
+        return min(self.min_steps or max(1, round(end / 9)), end)
+
+    def _looks_due(self, history: History) -> bool:
+        """Whether first looks had too small a share of all steps."""
+        return len(history) * self._look(history) < _LOOKS * history.total_steps
 
     def _price(self, history: History, forecast: Finals, best: float) -> float:
         """The index of a new configuration: gain for each step."""
         import numpy as np
 
         end = history.max_steps or 1
-        rung = (self._rungs(history) or [end])[0]
-        newest = np.flatnonzero(forecast.curves.lengths >= min(rung, end))[-_NEWEST:]
+        look = self._look(history)
+        newest = np.flatnonzero(forecast.curves.lengths >= look)[-_NEWEST:]
         if len(newest) < _FIRST:
             return np.inf
-        gains = _gain(*forecast.curves.finals(newest, rung), best)
-        left = end - rung
+        gains = _gain(*forecast.curves.finals(newest, look), best)
+        left = end - look
         low, high = 0.0, float(gains.max()) / max(left, 1)
         for _ in range(_BISECTIONS):
             price = (low + high) / 2.0
-            worth = np.maximum(gains - price * left, 0.0).mean() > price * rung
+            worth = np.maximum(gains - price * left, 0.0).mean() > price * look
             low, high = (price, high) if worth else (low, price)
         return low
+
+
+def _start(history: History, forecast: Finals) -> Start:
+    """A new configuration: the sampler's, or one drawn at random.
+
+    Of three in a row the first is random, the last the sampler's, and the middle one random as long as the sampler's
+    have not turned out better than the random ones. In a finite space all are the sampler's, which knows what is left.
+    """
+    number = len(history)
+    turn = number % 3
+    if turn == 2 or number < _FIRST or history.define_by_run or history.space.size is not None:
+        return Start()
+    if turn == 1 and _sampler_helps(forecast):
+        return Start()
+    import numpy as np
+
+    return Start(params=history.space.sample(np.random.default_rng([history.seed, number])))
+
+
+def _sampler_helps(forecast: Finals) -> bool:
+    """Whether the sampler's configurations are better than random ones in more than half of all pairs."""
+    import numpy as np
+
+    numbers = np.flatnonzero(np.isfinite(forecast.mean))
+    numbers = numbers[numbers >= _FIRST]
+    drawn, chosen = (forecast.mean[numbers[numbers % 3 == turn]] for turn in (0, 2))
+    if min(len(drawn), len(chosen)) < _TOLD:
+        return True
+    return bool((chosen[:, None] < drawn).mean() > 0.5)
 
 
 def _best(history: History, forecast: Finals) -> float:

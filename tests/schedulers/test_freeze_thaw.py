@@ -1,0 +1,151 @@
+"""Freeze-thaw: trains on who can still win, spends on what early steps tell, stops for good only the hopeless."""
+
+import numpy as np
+import pytest
+
+import greyhound as gh
+from greyhound.curves.study import finals
+from greyhound.errors import StudyError
+from greyhound.schedulers import Resume, Start, Wait
+from greyhound.schedulers.freeze_thaw import FreezeThaw
+from greyhound.schedulers.full import Full
+from greyhound.trial import TrialState
+
+STEPS = 27
+FIRST = 3
+
+
+def study(scheduler=None, **options):
+    space = gh.Space(x=gh.Float(0.0, 1.0))
+    chosen = scheduler or FreezeThaw()
+    return gh.Study(space, minimize="loss", max_steps=STEPS, scheduler=chosen, sampler="random", **options)
+
+
+def informative(x: float, step: int) -> float:
+    """The order at the first rung is that of the end."""
+    return x + (1.0 - step / STEPS) ** 2
+
+
+def train(made: gh.Study, trial, curve, until: int | None = None) -> gh.Verdict:
+    for step in range(trial.step + 1, (until or trial.until) + 1):
+        verdict = made.report(trial, step, loss=curve(trial.params["x"], step))
+    return verdict
+
+
+def drive(made: gh.Study, curve, steps: int) -> gh.Study:
+    while made.history.total_steps < steps and (trial := made.ask()) is not None:
+        while train(made, trial, curve) is gh.Verdict.CONTINUE:
+            trial = made.trials[trial.number]
+    return made
+
+
+def share_finished(made: gh.Study) -> float:
+    return made.history.count(TrialState.COMPLETED) * STEPS / made.history.total_steps
+
+
+def test_the_first_trials_pause_at_the_first_rung_and_then_the_best_of_them_goes_on_to_the_end():
+    made = study()
+    for x in (0.9, 0.1, 0.5, 0.7, 0.8, 0.6, 0.4, 0.3):
+        made.enqueue({"x": x})
+        trial = made.ask()
+        assert trial.until == FIRST
+        assert train(made, trial, informative) is gh.Verdict.PAUSE
+    drive(made, informative, 200)
+    assert made.history.completed[0].params["x"] <= 0.1
+
+
+def test_a_study_trains_few_in_full_and_finds_one_that_is_nearly_the_best_of_all_it_saw():
+    made = drive(study(), informative, 15 * STEPS)
+    best = min(trial.params["x"] for trial in made.history.completed)
+    assert best <= np.quantile([trial.params["x"] for trial in made.trials], 0.05)
+    assert len(made.trials) > 2 * made.history.count(TrialState.COMPLETED)
+
+
+def test_where_early_steps_tell_little_trainings_finish():
+    noise = np.random.default_rng(0)
+    blind = drive(study(), lambda x, step: x if step == STEPS else float(noise.random()), 20 * STEPS)
+    seeing = drive(study(), informative, 20 * STEPS)
+    assert share_finished(blind) > share_finished(seeing)
+
+
+def test_after_five_were_finished_what_has_lost_its_chance_is_stopped_for_good_and_what_may_win_is_paused():
+    made = study(FreezeThaw(risk=0.05))
+    for x in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
+        finish(made, x)
+    assert first_verdict(made, 0.95) is gh.Verdict.STOP
+    assert first_verdict(made, 0.01) is gh.Verdict.PAUSE
+
+
+def test_without_risk_nothing_is_stopped_for_good():
+    made = study(FreezeThaw(risk=0.0))
+    for x in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
+        finish(made, x)
+    assert first_verdict(made, 0.95) is gh.Verdict.PAUSE
+
+
+def test_when_no_new_trial_may_start_those_that_may_win_go_on_and_the_others_do_not():
+    made = study(budget=8)
+    for x in (0.1, 0.2, 0.3, 0.4, 0.5):
+        finish(made, x)
+    for x in (0.92, 0.02, 0.96):
+        first_verdict(made, x)
+    drive(made, informative, 10_000)
+    ended = {trial.params["x"]: trial.state for trial in made.trials}
+    assert ended[0.02] is TrialState.COMPLETED
+    assert TrialState.COMPLETED not in (ended[0.92], ended[0.96])
+    assert isinstance(made.scheduler.next(made.history), Wait)
+
+
+def test_a_paused_trial_of_which_nothing_is_known_goes_on():
+    made = study()
+    trial = made.ask()
+    made.end(trial, TrialState.PAUSED)
+    assert made.ask().number == trial.number
+
+
+def test_a_diverged_trial_and_a_failed_one_spoil_no_decision():
+    made = study()
+    for x in (0.1, 0.2, 0.3, 0.4, 0.5):
+        first_verdict(made, x)
+    made.report(made.ask(), STEPS - 1, loss=float("nan"))
+    made.tell(made.ask(), failed="made to fail")
+    assert isinstance(made.scheduler.next(made.history), Start | Resume)
+
+
+def test_an_objective_that_is_maximised_is_turned_round():
+    space = gh.Space(x=gh.Float(0.0, 1.0))
+    made = gh.Study(space, maximize="score", max_steps=STEPS, scheduler="freeze_thaw", sampler="random")
+    for x in (0.1, 0.8, 0.5, 0.2, 0.3, 0.4, 0.6, 0.7, 0.15):
+        made.enqueue({"x": x})
+        trial = made.ask()
+        for step in range(1, FIRST + 1):
+            made.report(trial, step, score=x * step / STEPS)
+    forecast = finals(made.history)
+    assert forecast.mean.argmin() == 1
+    assert forecast.mean[1] == pytest.approx(-0.8 * FIRST / STEPS, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"min_steps": 0}, "min_steps"),
+        ({"min_steps": 1.5}, "min_steps"),
+        ({"risk": 1.0}, "risk"),
+        ({"risk": -0.1}, "risk"),
+    ],
+)
+def test_wrong_options_are_refused(options, says):
+    with pytest.raises(StudyError, match=says):
+        FreezeThaw(**options)
+
+
+def finish(made: gh.Study, x: float) -> None:
+    patient, made.scheduler = made.scheduler, Full()
+    made.enqueue({"x": x})
+    train(made, made.ask(), informative)
+    made.scheduler = patient
+
+
+def first_verdict(made: gh.Study, x: float) -> gh.Verdict:
+    made.enqueue({"x": x})
+    return train(made, made.ask(), informative, FIRST)
