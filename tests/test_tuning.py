@@ -262,7 +262,7 @@ def test_signals_pause_and_a_second_leaves_at_once(signum, tmp_path):
             def train(trial):
                 trial.report(1, score=1.0)
                 print("up", flush=True)
-                open("running.txt", "w").close()
+                open(f"running-{trial.number}.txt", "w").close()
                 time.sleep(600)
 
             if __name__ == "__main__":
@@ -271,8 +271,8 @@ def test_signals_pause_and_a_second_leaves_at_once(signum, tmp_path):
         )
     )
     process = subprocess.Popen([sys.executable, "program.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "running.txt").exists() and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("running-*.txt"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signum)
     time.sleep(1.0)

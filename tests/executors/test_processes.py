@@ -178,8 +178,8 @@ def test_run_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path):
 
 
 def test_time_out_counts_from_the_start_of_each_run():
-    with loop_on(one(trial_timeout_s=2.0)) as loop:
-        loop.run(*(do(number, sleep=0.8) for number in range(4)))
+    with loop_on(one(trial_timeout_s=4.0)) as loop:
+        loop.run(*(do(number, sleep=1.1) for number in range(4)))
         assert all(loop.outcome(number).state is TrialState.COMPLETED for number in range(4))
 
 

@@ -86,6 +86,7 @@ def on_two_ranks(trial):
     train(trial)
 
 
+@pytest.mark.filterwarnings("ignore:OMP_NUM_THREADS:UserWarning")
 def test_one_trial_trains_on_several_ranks(train_in_parts):
     reports, outcome = train_in_parts(distributed(on_two_ranks, 2), {}, pauses=[1], max_steps=3)
     assert outcome.state is TrialState.COMPLETED, outcome.error

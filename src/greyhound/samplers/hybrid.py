@@ -29,8 +29,8 @@ class Hybrid:
     """The samplers `parts` as one; "gp+genetic" is Hybrid(("gp", "genetic")).
 
     parts: names, tables of name and options, or samplers; two or more. start: trials before those parts speak
-    that learn, where there are others; by default d + 1, at least 5. proposals: configurations that each
-    part proposes for each suggestion, at least 1.
+    that learn, where there are others; by default half of what a model starts with by itself, at least 3.
+    proposals: configurations that each part proposes for each suggestion, at least 1.
     """
 
     parts: Sequence[Any] = ("sobol", "gp")
@@ -51,7 +51,8 @@ class Hybrid:
         parts = self._made()
         fillers = [part for part in parts if not part.traits.model]
         learners = [part for part in parts if part.traits.model]
-        if fillers and (not learners or len(history) < start_size(history, self.start)):
+        start = self.start if self.start is not None else max(3, (start_size(history) + 1) // 2)
+        if fillers and (not learners or len(history) < start):
             found = _in_turn(fillers, history, count, rng)
             if found or not learners:
                 return found
