@@ -1,8 +1,10 @@
 """What all tests share: hypothesis profiles, and the mark that needs a GPU."""
 
+import atexit
 import os
 import shutil
 import subprocess
+import tempfile
 
 import hypothesis
 import pytest
@@ -12,6 +14,11 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("long", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # studies on one device give way to each other; tests side by side do not
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="gh-")
+    atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 
 def _has_gpu() -> bool:

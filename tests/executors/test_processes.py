@@ -17,6 +17,7 @@ import cloudpickle
 import psutil
 import pytest
 
+from greyhound import leases
 from greyhound.errors import EvaluationError, StudyError
 from greyhound.executors import Processes, launch, worker
 from greyhound.jobs import Answer, Job, Note, Outcome, Progress, WorkerRetired
@@ -181,6 +182,17 @@ def test_time_out_counts_from_the_start_of_each_run():
     with loop_on(one(trial_timeout_s=4.0)) as loop:
         loop.run(*(do(number, sleep=1.1) for number in range(4)))
         assert all(loop.outcome(number).state is TrialState.COMPLETED for number in range(4))
+
+
+def test_time_out_does_not_count_the_wait_for_a_device_on_which_another_measures():
+    with loop_on(one(trial_timeout_s=1.0)) as loop:
+        with leases.exclusive():
+            loop.until_free()
+            loop.executor.submit(do(0))
+            until = time.monotonic() + 2.0
+            loop.until(lambda: time.monotonic() > until, "somebody measures for two seconds")
+        loop.until_ended(0)
+        assert loop.outcome(0).state is TrialState.COMPLETED
 
 
 def test_message_that_cannot_be_read_fails_its_job():

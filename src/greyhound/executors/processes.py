@@ -24,7 +24,7 @@ from greyhound.errors import EvaluationError, StudyError
 from greyhound.executors.base import WorkerInfo
 from greyhound.executors.devices import Lease, plan, usable_cores, visible_gpus
 from greyhound.executors.launch import Launcher, Phase, WorkerProcess, last_line
-from greyhound.executors.worker import LOG, Ready, Unloadable
+from greyhound.executors.worker import LOG, Begun, Ready, Unloadable
 from greyhound.jobs import Answer, Evaluator, Job, Message, Outcome, WorkerRetired
 from greyhound.trial import TrialState
 
@@ -178,6 +178,9 @@ class Processes:
                         f"the study.\n\n{error}"
                     )
                 process.trouble = last_line(error)
+            case Begun(number):
+                if slot.job is not None and slot.job.number == number:
+                    slot.since, slot.begun = time.monotonic(), True
             case Outcome(number):
                 if slot.job is not None and slot.job.number == number:
                     slot.failed_starts = 0
@@ -219,7 +222,7 @@ class Processes:
             return math.inf
         if slot.process.phase is Phase.STARTING:
             return slot.process.since + self._start_timeout_s
-        return slot.since + self._trial_timeout_s if slot.sent else math.inf
+        return slot.since + self._trial_timeout_s if slot.sent and slot.begun else math.inf
 
     def _expire(self, slot: _Slot) -> None:
         if slot.job is not None and slot.sent:
@@ -243,7 +246,7 @@ class Processes:
 class _Slot:
     """The place of a worker, and the job that is in its hands.
 
-    unsent: what waits for the process to be ready, the job first. since: when the job was sent.
+    unsent: what waits for the process to be ready, the job first. since: when the job was sent, then when it was begun.
     failures: jobs in a row that failed. failed_starts: processes in a row that ended without having
     finished a job.
     """
@@ -253,6 +256,7 @@ class _Slot:
     job: Job | None = None
     unsent: list[object] = field(default_factory=list)
     since: float = math.nan
+    begun: bool = False
     failures: int = 0
     failed_starts: int = 0
     retired: bool = False
@@ -287,7 +291,7 @@ class _Slot:
             for message in self.unsent:
                 process.send(message)
             self.unsent = []
-            self.since = time.monotonic()
+            self.since, self.begun = time.monotonic(), False
 
     def outcome(self, job: Job, state: TrialState, error: str) -> Outcome:
         """The end of the job as seen from outside."""

@@ -25,8 +25,9 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -54,6 +55,13 @@ class Unloadable:
     """The evaluator cannot be loaded in a worker; `error` is the traceback."""
 
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The worker has the devices of the job and trains it now; while another measures it waits for them."""
+
+    number: int
 
 
 def main(line: int, evaluator: int, parent: int, cores: Sequence[int], argv: Sequence[str]) -> None:
@@ -87,7 +95,7 @@ def main(line: int, evaluator: int, parent: int, cores: Sequence[int], argv: Seq
         job, channel = jobs.get()
         try:
             with _output_to(job.directory):
-                outcome = run(evaluate, job, channel)
+                outcome = run(evaluate, job, channel, partial(_send, connection, sending, Begun(job.number)))
         except BaseException:
             outcome = Outcome(job.number, TrialState.FAILED, error=traceback.format_exc())
         with contextlib.suppress(OSError):
@@ -95,12 +103,17 @@ def main(line: int, evaluator: int, parent: int, cores: Sequence[int], argv: Seq
         _send(connection, sending, outcome)
 
 
-def run(evaluator: Evaluator, job: Job, channel: Channel) -> Outcome:
-    """Train a job and say how it ended, whatever the evaluator does. KeyboardInterrupt is let through."""
+def run(evaluator: Evaluator, job: Job, channel: Channel, begun: Callable[[], None] | None = None) -> Outcome:
+    """Train a job and say how it ended, whatever the evaluator does. KeyboardInterrupt is let through.
+
+    begun: called once the job has its devices, before it is trained.
+    """
     started = time.monotonic()
     try:
         with _locked(job.directory), leases.present():
             started = time.monotonic()
+            if begun is not None:
+                begun()
             outcome = _checked(evaluator(job, channel))
     except KeyboardInterrupt:
         raise

@@ -334,6 +334,9 @@ def follow(folder: str, rank: int, ranks: int, backend: str | None, parent: int)
             (place / f"error-{rank}.txt").write_text(traceback.format_exc())
         sys.stdout.flush()
         os._exit(1)  # no farewell: the others must see at once that this rank is gone
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # its part is done, and threads of a process group may abort where the interpreter is taken down
 
 
 @contextlib.contextmanager
