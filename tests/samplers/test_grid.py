@@ -70,3 +70,11 @@ def test_coarse_to_fine_ends_where_no_finer_neighbour_is_left():
         study.tell(trial, loss=abs(trial.params["n"] - 23))
     assert study.best.params["n"] == 23
     assert len(study.trials) < 25
+
+
+def test_the_first_points_are_the_same_whether_the_grid_is_listed_or_not():
+    space = Space(a=Int(0, 7), b=Float(0, 1), kind=Categorical(["x", "y"]), only_x=Float(0, 1, when={"kind": "x"}))
+    history = history_of(space, 0)
+    assert Grid(levels=3).first(history, 10) == Grid(levels=3).suggest(history, 10, RNG)
+    huge = Space({f"x{at}": Float(0, 1) for at in range(60)})
+    assert len(Grid().first(history_of(huge, 0), 10)) == 10

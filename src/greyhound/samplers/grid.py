@@ -34,6 +34,8 @@ _MOST_POINTS = 200_000
 _MOST_DRAWS = 20_000
 _ORDER_SEED = 0
 _MOST_HALVINGS = 10
+_MOST_FIRST = 300
+"""So many points of the sequence are looked at for the first ones of a grid of any size."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,14 @@ class Grid:
         if self.refine and len(found) < count:
             found += islice(_finer(history, self.levels, tried), count - len(found))
         return found
+
+    def first(self, history: History, count: int) -> list[dict[str, Any]]:
+        """The next points that no trial has, at most a few hundred; the grid is not listed and may be of any size."""
+        space = history.space
+        tried = {space.key(trial.params) for trial in history.trials}
+        points = (point for point in _scanned(space, self.levels, _MOST_FIRST) if space.allows(point))
+        new = {key: point for point in points if (key := space.key(point)) not in tried}
+        return list(islice(new.values(), count))
 
 
 def _finer(history: History, levels: int, tried: set[Any]) -> Iterator[dict[str, Any]]:
@@ -115,15 +125,18 @@ def _ordered(held: _Held, levels: int) -> tuple[dict[str, Any], ...]:
 def _spread(space: Space, points: list[dict[str, Any]], levels: int) -> list[dict[str, Any]]:
     """The grid's points in the order in which a Sobol sequence first falls into their cells."""
     left = {space.key(point): point for point in points}
-    axes = [parameter.values(levels) for parameter in space.parameters.values()]
-    ordered = []
-    for at in range(min(4 * len(points), _MOST_DRAWS) if space.names else 0):
-        units = unit_point(len(space), _ORDER_SEED, at)
-        cells = [axis[int(unit * len(axis))] for axis, unit in zip(axes, units, strict=True)]
-        whole = dict(zip(space.names, cells, strict=True))
-        point = left.pop(space.key({name: whole[name] for name in space.active(whole)}), None)
-        if point is not None:
-            ordered.append(point)
+    scanned = _scanned(space, levels, min(4 * len(points), _MOST_DRAWS))
+    ordered = [point for each in scanned if (point := left.pop(space.key(each), None)) is not None]
     rest = list(left.values())
     random.Random(_ORDER_SEED).shuffle(rest)
     return ordered + rest
+
+
+def _scanned(space: Space, levels: int, draws: int) -> Iterator[dict[str, Any]]:
+    """The points of the grid into whose cells a Sobol sequence falls, some again and again."""
+    axes = [parameter.values(levels) for parameter in space.parameters.values()]
+    for at in range(draws if space.names else 0):
+        units = unit_point(len(space), _ORDER_SEED, at)
+        cells = [axis[int(unit * len(axis))] for axis, unit in zip(axes, units, strict=True)]
+        whole = dict(zip(space.names, cells, strict=True))
+        yield {name: whole[name] for name in space.active(whole)}

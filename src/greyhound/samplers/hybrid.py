@@ -53,7 +53,7 @@ class Hybrid:
         learners = [part for part in parts if part.traits.model]
         start = self.start if self.start is not None else max(3, (start_size(history) + 1) // 2)
         if fillers and (not learners or len(history) < start):
-            found = _in_turn(fillers, history, count, rng)
+            found = _in_turn(fillers, history, count, rng, begins=bool(learners))
             if found or not learners:
                 return found
         judges = [judge for part in learners if (judge := _judge(part, history)) is not None]
@@ -90,10 +90,16 @@ def _judge(part: Sampler, history: History) -> Any:
     return part.judge(history) if hasattr(part, "judge") else None
 
 
-def _in_turn(parts: Sequence[Sampler], history: History, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """What the part whose turn it is proposes; the next one's, where it has no more."""
+def _in_turn(
+    parts: Sequence[Sampler], history: History, count: int, rng: np.random.Generator, begins: bool = False
+) -> list[dict[str, Any]]:
+    """What the part whose turn it is proposes; the next one's, where it has no more.
+
+    begins: only the first points are wanted, which a grid has of any size.
+    """
     turn = len(history) % len(parts)
     for part in (*parts[turn:], *parts[:turn]):
-        if found := list(part.suggest(history, count, rng)):
+        first = getattr(part, "first", None) if begins else None
+        if found := list(part.suggest(history, count, rng) if first is None else first(history, count)):
             return found
     return []
