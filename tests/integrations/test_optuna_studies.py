@@ -1,5 +1,6 @@
 """Studies that move between Optuna's storages and ours."""
 
+import importlib
 import json
 from wsgiref.util import setup_testing_defaults
 
@@ -188,7 +189,7 @@ def test_what_is_missing_is_told_in_a_sentence(tmp_path):
 
 
 def test_optuna_dashboard_shows_a_study_of_ours():
-    dashboard = pytest.importorskip("optuna_dashboard")
+    dashboard = importlib.import_module("optuna_dashboard")
     ours = gh.Study({"x": gh.Float(0, 1), "on": gh.Bool()}, maximize="accuracy", max_steps=2, scheduler="none")
     for _ in range(3):
         trial = ours.ask()

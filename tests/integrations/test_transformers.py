@@ -1,5 +1,6 @@
 """Transformers: fresh Trainers, its own checkpoints, its own arguments; random tiny models, no hub."""
 
+import importlib
 import os
 import signal
 
@@ -198,7 +199,7 @@ def test_a_worker_that_is_killed_loses_nothing(tmp_path):
 
 
 def test_the_built_in_search_takes_our_sampler(tmp_path):
-    samplers = pytest.importorskip("greyhound.integrations.optuna")
+    samplers = importlib.import_module("greyhound.integrations.optuna")
     best = make_trainer(tmp_path, num_train_epochs=1, save_strategy="no").hyperparameter_search(
         lambda trial: {"learning_rate": trial.suggest_float("learning_rate", 1e-5, 1e-2, log=True)},
         n_trials=3, direction="maximize", backend="optuna", sampler=samplers.GreyhoundSampler(seed=1),
