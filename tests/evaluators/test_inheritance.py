@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from greyhound.errors import StudyError
+from greyhound.errors import StudyError, TrialStopped
 from greyhound.evaluators import checkpoint
 from greyhound.evaluators.inheritance import PARENT, adopt, inherit
 from greyhound.evaluators.live import LiveTrial
@@ -104,6 +104,14 @@ def test_a_training_without_checkpoints_is_told_that_it_needs_them(folders):
     job = Job(1, {}, 0, step=4, max_steps=9, objectives=("score",), directory=child, parent=inherit(mother, child))
     with pytest.raises(StudyError, match=r"call trial\.checkpoint\(model="):
         LiveTrial(job, Silent()).report(1, score=1.0)
+
+
+def test_nothing_is_left_to_train_where_the_parent_came_to_its_end_first(folders):
+    mother, child = folders
+    checkpoint.save(mother, 9, {"counter": Counter(9)})
+    job = Job(1, {}, 0, step=4, max_steps=9, objectives=("score",), directory=child, parent=inherit(mother, child))
+    with pytest.raises(TrialStopped):
+        LiveTrial(job, Silent()).checkpoint(counter=Counter())
 
 
 class Silent:

@@ -79,6 +79,15 @@ def test_a_parent_has_something_left_to_train():
     assert RULE.next(history).parent == 1, "the best that trains on"
 
 
+def test_a_copy_whose_parent_came_to_its_end_first_is_replaced_by_another():
+    history = population()
+    go_on(history, 4, [], STOPPED)
+    copy = add(history, [], params={"x": 0.1}, parent=0, step=2)
+    go_on(history, 0, [0.5] * 6, COMPLETED)
+    go_on(history, copy, [], STOPPED)
+    assert RULE.next(history).parent == 1
+
+
 def test_where_nobody_is_left_to_copy_the_study_goes_on():
     history = population()
     go_on(history, 4, [], STOPPED)

@@ -115,7 +115,8 @@ class LiveTrial:
         load_from(folder), or a torch.Generator. A compiled or data-parallel model is kept as what it wraps.
         Random states of Python, numpy, torch and CUDA are kept and restored with them. A trial that starts
         from another's checkpoint takes that one's states, but its optimisers keep the learning rate and other
-        options that they were made with. Raises StudyError for a wrong object or a second call,
+        options that they were made with, and it stops where that one has come to its end meanwhile.
+        Raises StudyError for a wrong object or a second call,
         CheckpointError for a file that can't be used.
         """
         if self._objects is not None:
@@ -135,6 +136,8 @@ class LiveTrial:
             self._tell_again(loaded)
         elif self.job.parent is not None:
             loaded = adopt(self.job.parent, objects)
+            if loaded is not None and self.job.max_steps is not None and loaded.step >= self.job.max_steps:
+                raise TrialStopped  # the other trained to its end before it could be copied: nothing is left to train
         self.step = loaded.step if loaded is not None else 0
         return self.step
 
