@@ -17,8 +17,9 @@ Floats: TypeAlias = NDArray[np.float64]
 
 LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 """Quantiles that a forecast has: the ends of the 95, 80 and 50 % intervals, and the median."""
-_DEGREES = 8.0
-"""Of the Student distribution whose standard deviation is the forecast's."""
+_DEGREES = 4.0
+_SCALE = 0.84
+"""Of the Student distribution that errors follow, in standard deviations of the forecast: more go far astray."""
 _PRIOR = 0.7
 """How far curves that were alike may be apart in the end, in standard deviations of all curves at their step."""
 
@@ -62,7 +63,7 @@ def forecast(
     if unknown or not families:
         raise CurveError(f"families: expected some of {', '.join(FAMILIES)}; got {', '.join(unknown) or 'none'}.")
     X, other_X = _configurations(configurations, known_configurations, len(curves), len(others))
-    tails = student.ppf(np.asarray(levels, float), _DEGREES) * np.sqrt(1.0 - 2.0 / _DEGREES)
+    tails = student.ppf(np.asarray(levels, float), _DEGREES) * _SCALE
     if not np.isfinite(tails).all():
         raise CurveError(f"levels: expected numbers between 0 and 1; got {levels!r}.")
     mean, std = _forecasts(curves, X, wanted, others, other_X, families)
