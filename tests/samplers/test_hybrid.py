@@ -73,3 +73,9 @@ def test_the_judges_choice_among_all_proposals_is_taken():
 
     hybrid = Hybrid((Proposes(), Judges()), proposals=5)
     assert hybrid.suggest(history_of(SPACE, 10), 2, rng()) == [{"x": 0.5, "y": 0.4}, {"x": 0.5, "y": 0.3}]
+
+
+def test_a_genetic_algorithm_under_a_judge_begins_as_the_judge_does():
+    for done in range(3):
+        history = history_of(SPACE, done)
+        assert Hybrid(("gp", "genetic")).suggest(history, 1, rng()) == Sobol().suggest(history, 1, rng())

@@ -1,9 +1,10 @@
 """Two or more samplers as one: those that fill the space begin, those that learn go on together.
 
-Parts that do not learn (grid, sobol, random) take turns for the first trials. After that every part that learns
-proposes configurations, and the parts that can judge (a Gaussian process by its acquisition, say) rank all
-proposals: the one with the best mean rank is tried. So in "gp+genetic" the genetic algorithm searches the
-acquisition, and in "gp+tpe" two models have to agree. Where no part can judge they take turns.
+Parts that do not learn (grid, sobol, random) take turns for the first trials, and the parts that can judge a
+configuration (a Gaussian process by its acquisition, say) begin as they do alone. After that every part that learns
+proposes configurations, and those that judge rank all proposals: the one with the best mean rank is tried. So in
+"gp+genetic" the genetic algorithm searches the acquisition, and in "gp+tpe" two models have to agree. Where no part
+can judge they take turns.
 
 Source: the panel of models of Hoffman et al. 2011, "Portfolio allocation for Bayesian optimization", with rank
 voting for its credit; a genetic algorithm under an acquisition: Cowen-Rivers et al. 2022, "HEBO".
@@ -56,7 +57,10 @@ class Hybrid:
             found = _in_turn(fillers, history, count, rng, begins=bool(learners))
             if found or not learners:
                 return found
-        judges = [judge for part in learners if (judge := _judge(part, history)) is not None]
+        judging = [part for part in learners if hasattr(part, "judge")]
+        if len(history) < start_size(history):
+            return _in_turn(judging or learners, history, count, rng)
+        judges = [judge for part in judging if (judge := part.judge(history)) is not None]
         if len(learners) == 1 or not judges:
             return _in_turn(learners, history, count, rng)
         return self._elected(learners, judges, history, count, rng)
@@ -84,10 +88,6 @@ class Hybrid:
         from greyhound.samplers import REGISTRY
 
         return [REGISTRY.make(part) for part in self.parts]
-
-
-def _judge(part: Sampler, history: History) -> Any:
-    return part.judge(history) if hasattr(part, "judge") else None
 
 
 def _in_turn(
