@@ -24,6 +24,7 @@ from greyhound.numeric.parzen import cells_of
 from greyhound.samplers.base import Traits
 from greyhound.samplers.cube import Cube, cube_of
 from greyhound.samplers.picking import Picker, at_least
+from greyhound.samplers.plateau import explores
 from greyhound.samplers.priors import trust
 from greyhound.samplers.results import Results, results, thinned
 from greyhound.samplers.search import maximise
@@ -70,15 +71,19 @@ class Boosting:
             return Sobol().suggest(history, count, rng)
         picker = Picker(history)
         for _ in range(count):
-            score = self._fitted(history, told, cube.rows(picker.found), cube, rng)
-
-            def scored(rows: Floats, score: Callable[[Floats], Floats] = score) -> Floats:
-                return np.where(picker.possible(rows), score(rows), -np.inf)
-
-            ranked = maximise(scored, cube, history.X[told.ranking[:_ANCHORS]], rng, _CANDIDATES)
+            ranked = () if explores(told, rng) else self._ranked(history, told, picker, cube, rng)
             if not picker.take(ranked, _MOST_TRIES, rng):
                 break
         return picker.found
+
+    def _ranked(self, history: History, told: Results, picker: Picker, cube: Cube, rng: np.random.Generator) -> Floats:
+        """Candidates, (m, d), the most promising first."""
+        score = self._fitted(history, told, cube.rows(picker.found), cube, rng)
+
+        def scored(rows: Floats) -> Floats:
+            return np.where(picker.possible(rows), score(rows), -np.inf)
+
+        return maximise(scored, cube, history.X[told.ranking[:_ANCHORS]], rng, _CANDIDATES)
 
     def judge(self, history: History) -> Callable[[Sequence[Mapping[str, Any]]], Floats] | None:
         """The acquisition at configurations; None before `startup` results."""

@@ -29,6 +29,7 @@ from greyhound.samplers.base import Traits, start_size, tried_keys
 from greyhound.samplers.cube import Cube, cube_of
 from greyhound.samplers.feasibility import Feasibility
 from greyhound.samplers.noise import loudness
+from greyhound.samplers.plateau import explores
 from greyhound.samplers.priors import rank_correlation, trust
 from greyhound.samplers.random import draw_new
 from greyhound.samplers.results import Results, results
@@ -91,7 +92,8 @@ class GP:
             model = Model(history, cube, data, self.transforms)
             taken = set(cube.keys(history.X)) if len(history) else set()
             while len(found) < count:
-                params = self._next(history, cube, model, taken, seen, rng)
+                drawn = draw_new(history, rng, seen) if explores(data, rng) else None
+                params = drawn or self._next(history, cube, model, taken, seen, rng)
                 if params is None:
                     break
                 found.append(params)

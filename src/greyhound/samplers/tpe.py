@@ -23,6 +23,7 @@ from greyhound.numeric import parzen
 from greyhound.samplers.base import Traits
 from greyhound.samplers.cube import Cube, cube_of
 from greyhound.samplers.picking import Picker, at_least
+from greyhound.samplers.plateau import explores
 from greyhound.samplers.priors import trust
 from greyhound.samplers.results import Results, results, thinned
 from greyhound.samplers.sobol import Sobol
@@ -75,7 +76,8 @@ class TPE:
             return Sobol().suggest(history, count, rng)
         picker = Picker(history)
         for _ in range(count):
-            ranked = self._ranked(history, told, cube.rows(picker.found), cube, rng)
+            at_random = explores(told, rng)
+            ranked = () if at_random else self._ranked(history, told, cube.rows(picker.found), cube, rng)
             if not picker.take(ranked, _MOST_TRIES, rng):
                 break
         return picker.found
