@@ -4,20 +4,16 @@ import sys
 
 import numpy as np
 import pytest
+from tests.samplers.histories import SQUARE, add, begun, corner, in_corner, lowest
 
-from greyhound import events as ev
 from greyhound.errors import MissingExtraError, StudyError
-from greyhound.history import History
 from greyhound.samplers.boosting import Boosting, features
 from greyhound.samplers.cube import cube_of
 from greyhound.samplers.random import Random
-from greyhound.settings import Settings
 from greyhound.space import Categorical, Float, Int, Ordinal, Space
 from greyhound.testing.samplers import CHECKS, history_of
-from greyhound.trial import Objective, TrialState, derive_seed
 
 MODELS = ["forest", "boosting"]
-SQUARE = Space(x=Float(0.0, 1.0), y=Float(0.0, 1.0))
 TABLE = Space(x=Ordinal(list(range(12))), y=Ordinal(list(range(12))), kind=Categorical(["a", "b", "c"]))
 
 
@@ -29,20 +25,20 @@ def test_conformance(check, model):
 
 @pytest.mark.parametrize("space", [SQUARE, TABLE], ids=["numbers", "table"])
 def test_the_forest_is_better_than_random_after_40_trials(space):
-    found = [lowest(Boosting(trees=30), space, seed) for seed in range(5)]
-    by_chance = [lowest(Random(), space, seed) for seed in range(5)]
+    found = [lowest(Boosting(trees=30), space, seed, 40, loss_of) for seed in range(5)]
+    by_chance = [lowest(Random(), space, seed, 40, loss_of) for seed in range(5)]
     assert np.median(found) <= 0.5 * np.median(by_chance)
 
 
 def test_gradient_boosting_is_better_than_random_after_30_trials():
-    found = [lowest(Boosting(model="boosting"), TABLE, seed, 30) for seed in range(2)]
-    by_chance = [lowest(Random(), TABLE, seed, 30) for seed in range(5)]
+    found = [lowest(Boosting(model="boosting"), TABLE, seed, 30, loss_of) for seed in range(2)]
+    by_chance = [lowest(Random(), TABLE, seed, 30, loss_of) for seed in range(5)]
     assert np.median(found) <= 0.5 * np.median(by_chance)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_corner_is_left_after_ten_failures(model):
-    assert in_corner(Boosting(model=model), 0) <= 2
+    assert in_corner(Boosting(model=model), 0, 15) <= 2
 
 
 def test_nothing_but_failures_drives_it_away_from_them():
@@ -101,42 +97,3 @@ def loss_of(params):
         return (params["x"] - 0.3) ** 2 + (params["y"] - 0.7) ** 2
     by_kind = {"a": 0.3, "b": 0.0, "c": 0.2}[params["kind"]]
     return by_kind + ((params["x"] - 4) / 12) ** 2 + ((params["y"] - 9) / 12) ** 2
-
-
-def lowest(sampler, space, seed, trials=40):
-    history = begun(space, seed)
-    for number in range(trials):
-        (params,) = sampler.suggest(history, 1, np.random.default_rng(derive_seed(seed, number)))
-        add(history, params, loss_of(params))
-    return np.nanmin(history.losses)
-
-
-def in_corner(sampler, seed, trials=15):
-    """How many of the trials after ten failures near the origin, where losses point to, fall there again."""
-    history = begun(SQUARE, seed)
-    for params in corner(np.random.default_rng(seed)):
-        add(history, params, None)
-    inside = 0
-    for number in range(10, 10 + trials):
-        (params,) = sampler.suggest(history, 1, np.random.default_rng(derive_seed(seed, number)))
-        fails = params["x"] < 0.25 and params["y"] < 0.25
-        inside += fails
-        add(history, params, None if fails else (params["x"] - 0.3) ** 2 + (params["y"] - 0.3) ** 2)
-    return inside
-
-
-def corner(rng):
-    return [{"x": float(x), "y": float(y)} for x, y in 0.25 * rng.random((10, 2))]
-
-
-def begun(space, seed=0):
-    settings = Settings(objectives=(Objective("loss", False),), space=space, seed=seed)
-    return History.of([ev.Declared(1.0, settings.to_json()), ev.Joined(1.0, "test", "host", 1, 1.0)])
-
-
-def add(history, params, loss):
-    """A trial that completed with a loss, or failed without one."""
-    number = len(history)
-    history.apply(ev.Started(2.0 + number, number, params, derive_seed(0, number), "test", "test"))
-    state = TrialState.FAILED if loss is None else TrialState.COMPLETED
-    history.apply(ev.Ended(2.5 + number, number, state, {} if loss is None else {"loss": loss}, "test"))

@@ -5,17 +5,14 @@ import sys
 import cmaes
 import numpy as np
 import pytest
+from tests.samplers.histories import add, begun, lowest, searched
 
-from greyhound import events as ev
 from greyhound.errors import MissingExtraError, StudyError
-from greyhound.history import History
 from greyhound.samplers import cmaes as module
 from greyhound.samplers.cmaes import CMAES, comparable, frequencies
 from greyhound.samplers.random import Random
-from greyhound.settings import Settings
 from greyhound.space import Bool, Categorical, Float, Int, Space
 from greyhound.testing.samplers import CHECKS, history_of
-from greyhound.trial import Objective, TrialState, derive_seed
 
 NUMBERS = Space(x=Float(0.0, 1.0), y=Float(0.0, 1.0), n=Int(0, 20))
 MIXED = Space(
@@ -33,14 +30,14 @@ def test_conformance(check):
 
 @pytest.mark.parametrize("space", [NUMBERS, MIXED], ids=["numbers", "mixed and conditional"])
 def test_it_is_better_than_random_after_60_trials(space):
-    found = [lowest(studied(CMAES(), space, seed, 60)) for seed in range(5)]
-    by_chance = [lowest(studied(Random(), space, seed, 60)) for seed in range(5)]
+    found = [lowest(CMAES(), space, seed, 60, loss_of) for seed in range(5)]
+    by_chance = [lowest(Random(), space, seed, 60, loss_of) for seed in range(5)]
     assert np.median(found) < 0.5 * np.median(by_chance)
 
 
 def test_it_is_the_librarys_strategy():
     """A study of numbers is what ask and tell of the library give, from the same seeds."""
-    history = studied(CMAES(population=5), NUMBERS, 4, 25)
+    history = searched(CMAES(population=5), NUMBERS, 4, 25, loss_of)
     points, losses = np.array(history.X), history.losses[:, 0]
     strategy = cmaes.CMAwM(
         mean=points[np.argmin(losses[:5])].copy(),
@@ -60,7 +57,7 @@ def test_it_is_the_librarys_strategy():
 
 
 def test_a_cold_cache_gives_the_same(monkeypatch):
-    history = studied(CMAES(), MIXED, 1, 40)
+    history = searched(CMAES(), MIXED, 1, 40, loss_of)
     rng = np.random.default_rng(0)
     warm = CMAES().suggest(history, 3, rng)
     monkeypatch.setattr(module, "_STATES", type(module._STATES)())
@@ -68,7 +65,7 @@ def test_a_cold_cache_gives_the_same(monkeypatch):
 
 
 def test_what_runs_is_not_proposed_again_and_a_batch_is_one_generation():
-    history = studied(CMAES(), NUMBERS, 0, 20)
+    history = searched(CMAES(), NUMBERS, 0, 20, loss_of)
     batch = CMAES().suggest(history, 4, np.random.default_rng(0))
     add(history, batch[0], None, running=True)
     assert CMAES().suggest(history, 3, np.random.default_rng(1)) == batch[1:]
@@ -87,7 +84,7 @@ def test_trials_from_elsewhere_are_told_too():
 
 def test_a_run_begins_anew_at_the_best_trial():
     options = CMAES(population=4, generations=3)
-    history = studied(options, NUMBERS, 0, 4 + 12)
+    history = searched(options, NUMBERS, 0, 4 + 12, loss_of)
     best = history.X[np.argmin(history.losses[:, 0])]
     found = [NUMBERS.encode(params)[0] for params in options.suggest(history, 60, np.random.default_rng(0))]
     assert np.median(found, axis=0) == pytest.approx(best, abs=0.15)
@@ -131,29 +128,3 @@ def loss_of(params):
         return (params["x"] - 0.3) ** 2 + (params["y"] - 0.7) ** 2 + ((params["n"] - 13) / 20) ** 2
     by_kind = {"a": 0.3, "b": (params.get("deep", 0.0) - 0.6) ** 2, "c": 0.2}[params["kind"]]
     return by_kind + (params["x"] - 0.3) ** 2 + 0.1 * params["flag"]
-
-
-def studied(sampler, space, seed, trials):
-    history = begun(space, seed)
-    for number in range(trials):
-        (params,) = sampler.suggest(history, 1, np.random.default_rng(derive_seed(seed, number)))
-        add(history, params, loss_of(params))
-    return history
-
-
-def lowest(history):
-    return np.nanmin(history.losses)
-
-
-def begun(space, seed=0):
-    settings = Settings(objectives=(Objective("loss", False),), space=space, seed=seed)
-    return History.of([ev.Declared(1.0, settings.to_json()), ev.Joined(1.0, "test", "host", 1, 1.0)])
-
-
-def add(history, params, loss, running=False):
-    """A trial that completed with a loss, failed without one, or runs."""
-    number = len(history)
-    history.apply(ev.Started(2.0 + number, number, params, derive_seed(0, number), "test", "test"))
-    if not running:
-        state = TrialState.FAILED if loss is None else TrialState.COMPLETED
-        history.apply(ev.Ended(2.5 + number, number, state, {} if loss is None else {"loss": loss}, "test"))

@@ -2,26 +2,16 @@
 
 import numpy as np
 import pytest
+from tests.samplers.histories import MIXED, lowest
 
-from greyhound import events as ev
 from greyhound.errors import StudyError
-from greyhound.history import History
 from greyhound.samplers.cube import cube_of
 from greyhound.samplers.genetic import Genetic, crossover, mutation, polynomial_step, sbx_spread
 from greyhound.samplers.random import Random
-from greyhound.settings import Settings
-from greyhound.space import Bool, Categorical, Float, Int, Ordinal, Space
+from greyhound.space import Categorical, Float, Ordinal, Space
 from greyhound.testing.samplers import CHECKS
-from greyhound.trial import Objective, TrialState, derive_seed
 
 LINE = Space(x=Float(0.0, 1.0))
-MIXED = Space(
-    x=Float(0.0, 1.0),
-    n=Int(1, 20),
-    kind=Categorical(["a", "b", "c"]),
-    deep=Float(0.0, 1.0, when={"kind": "b"}),
-    flag=Bool(),
-)
 
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
@@ -93,30 +83,3 @@ def test_an_end_of_an_ordinal_steps_inwards():
 def test_wrong_options_are_told(options):
     with pytest.raises(StudyError, match=f"genetic: {next(iter(options))} must"):
         Genetic(**options)
-
-
-def loss_of(params):
-    by_kind = {"a": 0.3, "b": (params.get("deep", 0.0) - 0.6) ** 2, "c": 0.2}[params["kind"]]
-    return by_kind + (params["x"] - 0.3) ** 2 + ((params["n"] - 14) / 20) ** 2 + 0.1 * params["flag"]
-
-
-def lowest(sampler, space, seed, trials=40):
-    history = begun(space, seed)
-    for number in range(trials):
-        (params,) = sampler.suggest(history, 1, np.random.default_rng(derive_seed(seed, number)))
-        add(history, params, loss_of(params))
-    return np.nanmin(history.losses)
-
-
-def begun(space, seed=0):
-    settings = Settings(objectives=(Objective("loss", False),), space=space, seed=seed)
-    return History.of([ev.Declared(1.0, settings.to_json()), ev.Joined(1.0, "test", "host", 1, 1.0)])
-
-
-def add(history, params, loss, running=False):
-    """A trial that completed with a loss, failed without one, or runs."""
-    number = len(history)
-    history.apply(ev.Started(2.0 + number, number, params, derive_seed(0, number), "test", "test"))
-    if not running:
-        state = TrialState.FAILED if loss is None else TrialState.COMPLETED
-        history.apply(ev.Ended(2.5 + number, number, state, {} if loss is None else {"loss": loss}, "test"))

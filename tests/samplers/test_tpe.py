@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tests.samplers.histories import MIXED, SQUARE, add, begun, corner, in_corner, lowest
 
 from greyhound import events as ev
 from greyhound.errors import StudyError
@@ -9,18 +10,8 @@ from greyhound.history import History
 from greyhound.samplers.random import Random
 from greyhound.samplers.tpe import TPE, log_success
 from greyhound.settings import Settings
-from greyhound.space import Bool, Categorical, Float, Int, Space
 from greyhound.testing.samplers import CHECKS
-from greyhound.trial import Limit, Objective, TrialState, derive_seed
-
-SQUARE = Space(x=Float(0.0, 1.0), y=Float(0.0, 1.0))
-MIXED = Space(
-    x=Float(0.0, 1.0),
-    n=Int(1, 20),
-    kind=Categorical(["a", "b", "c"]),
-    deep=Float(0.0, 1.0, when={"kind": "b"}),
-    flag=Bool(),
-)
+from greyhound.trial import Limit, Objective
 
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
@@ -37,7 +28,7 @@ def test_it_is_better_than_random_after_40_trials(space):
 
 def test_a_corner_is_left_after_ten_failures():
     for seed in range(3):
-        assert in_corner(TPE(), seed) <= 2
+        assert in_corner(TPE(), seed, 20) <= 2
 
 
 def test_nothing_but_failures_drives_it_away_from_them():
@@ -64,7 +55,7 @@ def test_what_others_try_is_left_to_them():
         add(history, params, (params["x"] - 0.5) ** 2 + (params["y"] - 0.5) ** 2)
     alone = [TPE().suggest(history, 1, np.random.default_rng(seed))[0] for seed in range(10)]
     for params in alone[:8]:
-        add(history, params, None, TrialState.RUNNING)
+        add(history, params, None, running=True)
     beside = [TPE().suggest(history, 1, np.random.default_rng(seed))[0] for seed in range(10)]
     assert np.mean([gap(params, alone[:8]) for params in beside]) > np.mean(
         [gap(params, alone[:8]) for params in alone]
@@ -90,54 +81,5 @@ def test_wrong_options_are_told(options):
         TPE(**options)
 
 
-def loss_of(params):
-    """0 at its lowest, of either space."""
-    if "y" in params:
-        return (params["x"] - 0.3) ** 2 + (params["y"] - 0.7) ** 2
-    by_kind = {"a": 0.3, "b": (params.get("deep", 0.0) - 0.6) ** 2, "c": 0.2}[params["kind"]]
-    return by_kind + (params["x"] - 0.3) ** 2 + ((params["n"] - 14) / 20) ** 2 + 0.1 * params["flag"]
-
-
-def lowest(sampler, space, seed, trials=40):
-    history = begun(space, seed)
-    for number in range(trials):
-        (params,) = sampler.suggest(history, 1, np.random.default_rng(derive_seed(seed, number)))
-        add(history, params, loss_of(params))
-    return np.nanmin(history.losses)
-
-
-def in_corner(sampler, seed, trials=20):
-    """How many of the trials after ten failures near the origin, where losses point to, fall there again."""
-    history = begun(SQUARE, seed)
-    for params in corner(np.random.default_rng(seed)):
-        add(history, params, None)
-    inside = 0
-    for number in range(10, 10 + trials):
-        (params,) = sampler.suggest(history, 1, np.random.default_rng(derive_seed(seed, number)))
-        fails = params["x"] < 0.25 and params["y"] < 0.25
-        inside += fails
-        add(history, params, None if fails else (params["x"] - 0.3) ** 2 + (params["y"] - 0.3) ** 2)
-    return inside
-
-
-def corner(rng):
-    return [{"x": float(x), "y": float(y)} for x, y in 0.25 * rng.random((10, 2))]
-
-
 def gap(params, others):
     return min(float(np.hypot(params["x"] - other["x"], params["y"] - other["y"])) for other in others)
-
-
-def begun(space, seed=0):
-    settings = Settings(objectives=(Objective("loss", False),), space=space, seed=seed)
-    return History.of([ev.Declared(1.0, settings.to_json()), ev.Joined(1.0, "test", "host", 1, 1.0)])
-
-
-def add(history, params, loss, state=None, **metrics):
-    """A trial that completed with a loss, failed without one, or is in the given state."""
-    number = len(history)
-    history.apply(ev.Started(2.0 + number, number, params, derive_seed(0, number), "test", "test"))
-    if state is not TrialState.RUNNING:
-        ended = TrialState.FAILED if loss is None else TrialState.COMPLETED
-        told = metrics if loss is None else {"loss": loss, **metrics}
-        history.apply(ev.Ended(2.5 + number, number, ended, told, "test"))
