@@ -29,7 +29,24 @@ _SINGULAR = 1e-12
 _TAYLOR_BELOW = 1e-2
 
 
-class Model(ABC):
+class Fitted(ABC):
+    """What models have after `fit`. series: the data, (n,). fitted: the model's values for the same points, (n,)."""
+
+    series: Series
+    fitted: Series
+
+    @property
+    def residuals(self) -> Series:
+        """Data minus fitted values, (n,); the first is zero."""
+        self._check_fitted()
+        return self.series - self.fitted
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "fitted"):
+            raise GreyError(f"{type(self).__name__}: there is nothing to forecast from yet; call fit first.")
+
+
+class Model(Fitted):
     """One series, the curve fitted to it, and how that curve goes on.
 
     After `fit`, `series` is the data (n,), `fitted` the model's values for the same points (n,), the first of which
@@ -38,8 +55,6 @@ class Model(ABC):
 
     least: int
     """The shortest series that determines the parameters."""
-    series: Series
-    fitted: Series
 
     def fit(self, series: ArrayLike) -> Self:
         """Estimate the parameters from `series`, equally spaced in time, oldest first.
@@ -58,16 +73,6 @@ class Model(ABC):
         self._check_fitted()
         check_steps(steps)
         return self._values(len(self.series) + steps)[len(self.series) :]
-
-    @property
-    def residuals(self) -> Series:
-        """Data minus fitted values, (n,); the first is zero."""
-        self._check_fitted()
-        return self.series - self.fitted
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "fitted"):
-            raise GreyError(f"{type(self).__name__}: there is nothing to forecast from yet; call fit(series) first.")
 
     def _values(self, count: int) -> Series:
         with np.errstate(all="ignore"):

@@ -7,25 +7,23 @@ Source: Deng 1982; Liu & Lin 2006, chapter on grey systems modelling.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from greyhound.errors import GreyError
-from greyhound.grey.base import Series, background, check_finite, check_series, least_squares, response
+from greyhound.grey.base import Fitted, Series, background, check_finite, check_series, least_squares, response
 
 Factors = NDArray[np.float64]
 """One row a factor, one column a point in time, (N − 1, n)."""
 
 
-class FactorModel(ABC):
+class FactorModel(Fitted):
     """A series (n,) and its factors (N − 1, n); `fitted` and `residuals` as for every model."""
 
-    series: Series
     factors: Factors
-    fitted: Series
     b: Series
 
     def fit(self, series: ArrayLike, factors: ArrayLike) -> Self:
@@ -53,16 +51,6 @@ class FactorModel(ABC):
         if len(coming) != len(self.factors):
             raise GreyError(f"factors: the model was fitted to {len(self.factors)} factors; got {len(coming)}.")
         return self._values(np.concatenate([self.factors, coming], axis=1))[len(self.series) :]
-
-    @property
-    def residuals(self) -> Series:
-        """Data minus fitted values, (n,); the first is zero."""
-        self._check_fitted()
-        return self.series - self.fitted
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "fitted"):
-            raise GreyError(f"{type(self).__name__}: not fitted yet; call fit(series, factors) first.")
 
     def _values(self, factors: Factors) -> Series:
         with np.errstate(all="ignore"):
