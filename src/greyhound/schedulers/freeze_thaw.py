@@ -8,7 +8,8 @@ newest configurations as they looked then, so that it follows what the sampler h
 index goes first. Where early steps tell little, forecasts are uncertain, few are told apart, and trainings finish.
 
 A trial that was resumed trains to its end: its result teaches the sampler more than a second look would save. One is
-stopped for good only when the chance that it would finish best is below `risk`.
+stopped for good only when the chance that it would finish best is below `risk`. Once many trainings have finished the
+rest are not held back at their look: what the sampler proposes by then is so alike that early steps can't rank it.
 
 Sources: Swersky, Snoek & Adams 2014, "Freeze-thaw Bayesian optimization", for pausing and resuming by forecasts; the
 index: Weitzman 1979, "Optimal search for the best alternative", each alternative's reservation price.
@@ -43,6 +44,10 @@ _TOLD = 5
 """So many random configurations, and so many of the sampler's, have been looked at before they are compared."""
 _TAUGHT = 8
 """From so many finished trainings on the sampler is trusted with nearly all starts."""
+_LEARNED = 20
+"""From so many finished trainings on what can still win goes on at once: the sampler proposes nothing else by then."""
+_MAY_WIN = 0.05
+"""The chance to finish best that such a trial needs."""
 _BISECTIONS = 40
 
 
@@ -86,14 +91,17 @@ class FreezeThaw:
         return Resume(paused[first]) if winnable[first] or unfinished else Wait()
 
     def judge(self, history: History, trial: Trial) -> Verdict:
-        """STOP where the chance to finish best is below the risk; else PAUSE."""
-        if history.count(TrialState.COMPLETED) < _SURE:
+        """STOP where the chance to finish best is below the risk; else PAUSE, or CONTINUE once many have finished."""
+        finished = history.count(TrialState.COMPLETED)
+        if finished < _SURE:
             return Verdict.PAUSE
         from greyhound.curves.study import finals
 
         forecast = finals(history)
         chance = _chance(forecast, [trial.number], _best(history, forecast))[0]
-        return Verdict.STOP if chance < self.risk else Verdict.PAUSE
+        if chance < self.risk:
+            return Verdict.STOP
+        return Verdict.CONTINUE if finished >= _LEARNED and chance >= _MAY_WIN else Verdict.PAUSE
 
     def until(self, history: History, trial: Trial | None) -> int | None:
         """The look, or the end of the training."""
