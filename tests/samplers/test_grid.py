@@ -72,9 +72,24 @@ def test_coarse_to_fine_ends_where_no_finer_neighbour_is_left():
     assert len(study.trials) < 25
 
 
-def test_the_first_points_are_the_same_whether_the_grid_is_listed_or_not():
-    space = Space(a=Int(0, 7), b=Float(0, 1), kind=Categorical(["x", "y"]), only_x=Float(0, 1, when={"kind": "x"}))
-    history = history_of(space, 0)
-    assert Grid(levels=3).first(history, 10) == Grid(levels=3).suggest(history, 10, RNG)
+def test_the_first_points_for_a_model_are_the_middles_of_the_grids_cells():
+    space = Space(
+        a=Int(0, 7), b=Float(0, 1), c=Float(1e-4, 1.0, log=True), kind=Categorical(["x", "y"]),
+        only_x=Float(0, 1, when={"kind": "x"}),
+    )  # fmt: skip
+    found = Grid(levels=3).first(history_of(space, 0), 30)
+    assert len({space.key(params) for params in found}) == 30
+    assert {params["a"] for params in found} == {1, 4, 6}
+    assert {round(params["b"], 6) for params in found} == {round(1 / 6, 6), 0.5, round(5 / 6, 6)}
+    assert {round(space["c"].encode(params["c"]), 6) for params in found} == {round(1 / 6, 6), 0.5, round(5 / 6, 6)}
+    assert {params["kind"] for params in found} == {"x", "y"}
     huge = Space({f"x{at}": Float(0, 1) for at in range(60)})
     assert len(Grid().first(history_of(huge, 0), 10)) == 10
+
+
+def test_none_of_the_first_points_is_one_that_was_tried():
+    space = Space(kind=Categorical(["x", "y", "z"]), flag=Categorical([1, 2]))
+    history = history_of(space, 4)
+    found = Grid().first(history, 10)
+    assert len(found) == 2
+    assert not {space.key(params) for params in found} & {space.key(trial.params) for trial in history.trials}

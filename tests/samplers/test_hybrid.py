@@ -39,9 +39,7 @@ def test_one_part_is_no_hybrid():
 def test_what_fills_the_space_begins():
     history = history_of(SPACE, 2)
     assert Hybrid((Sobol(), "gp"), start=3).suggest(history, 1, rng()) == Sobol().suggest(history, 1, rng())
-    assert Hybrid((Grid(levels=3), "gp"), start=3).suggest(history, 1, rng()) == Grid(levels=3).suggest(
-        history, 1, rng()
-    )
+    assert Hybrid((Grid(levels=3), "gp"), start=3).suggest(history, 1, rng()) == Grid(levels=3).first(history, 1)
 
 
 def test_parts_that_cannot_judge_take_turns():

@@ -155,8 +155,10 @@ class Cube:
         return np.asarray(near[near[each, moved] != row[moved]])
 
     def mutants(self, rows: Floats, rng: np.random.Generator, count: int) -> Floats:
-        """`count` rows, each a random one of `rows` with about two of its coordinates moved."""
-        chosen = rows[rng.integers(len(rows), size=count)]
+        """`count` rows, each a random one of `rows`, or a cross of two, with about two of its coordinates moved."""
+        chosen, other = rows[rng.integers(len(rows), size=(2, count))]
+        crossed = rng.random((count, 1)) < 0.5
+        chosen = np.where(crossed & (rng.random(chosen.shape) < 0.5), other, chosen)
         moved = rng.random(chosen.shape) < min(1.0, 2.0 / max(1, self.dimension))
         scale = np.asarray(_SCALES)[rng.integers(len(_SCALES), size=chosen.shape)]
         near = chosen + scale * rng.standard_normal(chosen.shape)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -65,12 +65,27 @@ class Grid:
         return found
 
     def first(self, history: History, count: int) -> list[dict[str, Any]]:
-        """The next points that no trial has, at most a few hundred; the grid is not listed and may be of any size."""
+        """The middles of cells of the grid that no trial was in yet; the grid may be of any size.
+
+        A model that begins with them learns more than from the grid's own points, many of which lie on the edge.
+        """
         space = history.space
-        tried = {space.key(trial.params) for trial in history.trials}
-        points = (point for point in _scanned(space, self.levels, _MOST_FIRST) if space.allows(point))
-        new = {key: point for point in points if (key := space.key(point)) not in tried}
-        return list(islice(new.values(), count))
+        known = {space.key(trial.params) for trial in history.trials}
+        found: list[dict[str, Any]] = []
+        for at in range(_MOST_FIRST):
+            if len(found) == count:
+                break
+            point = _middle(space, unit_point(len(space), history.seed, at).tolist(), self.levels)
+            if (key := space.key(point)) not in known and space.allows(point):
+                known.add(key)
+                found.append(point)
+        return found
+
+
+def _middle(space: Space, units: Sequence[float], levels: int) -> dict[str, Any]:
+    """The configuration in the middle of the cell that a point of the unit cube is in."""
+    counts = [len(parameter.values(levels)) for parameter in space.parameters.values()]
+    return space.decode([(int(unit * count) + 0.5) / count for unit, count in zip(units, counts, strict=True)])
 
 
 def _finer(history: History, levels: int, tried: set[Any]) -> Iterator[dict[str, Any]]:
