@@ -13,7 +13,7 @@ names; run again, it goes on. Prints normalised regret, (best − v) / (best −
 reaches at the end of its training and the incumbent is the best observed among the trials at the highest step seen:
 after so many full trainings' worth of steps, all workers together; mean over tasks ± standard error over seeds; and
 the decision's CPU milliseconds. Tuners that are not installed are left out; those whose pins conflict run by the
-Python that --elsewhere names for their package (dehb, smac, syne; see `elsewhere.py`).
+Python that --elsewhere names for their package (dehb, neps, smac, syne; see `elsewhere.py`).
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ PEERS = {
     ),
     **{
         name: Peer(None, functools.partial(lambda name, task, seed: Elsewhere(task, name, seed), name))
-        for name in ("dehb", "smac", "syne_asha", "syne_bohb", "syne_median")
+        for name in ("dehb", "neps", "smac", "syne_asha", "syne_bohb", "syne_median")
     },
 }
 

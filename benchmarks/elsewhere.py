@@ -128,6 +128,36 @@ class SMAC(Jobs):
         self._tuner.tell(job, TrialValue(cost=1 - accuracy, time=steps))
 
 
+class NePS(Jobs):
+    """PriorBand, without a prior."""
+
+    def __init__(self, space: Space, max_steps: int, seed: int) -> None:
+        import random
+
+        import neps
+        import numpy as np
+        import torch
+
+        super().__init__(max_steps)
+        for fix in (random.seed, np.random.seed, torch.manual_seed):
+            fix(seed)
+        torch.set_num_threads(1)
+        parameters = {
+            name: (neps.Integer if each["kind"] == "int" else neps.Float)(each["low"], each["high"], log=each["log"])
+            for name, each in space.items()
+        }
+        fidelity = neps.IntegerFidelity(max(1, max_steps // RUNGS), max_steps)
+        made = type("Made", (neps.PipelineSpace,), {**parameters, "epoch": fidelity})
+        self._space, self._tuner = space, neps.AskAndTell(neps.algorithms.priorband(made()))
+
+    def job(self) -> tuple[dict[str, Any], float, Any]:
+        trial = self._tuner.ask()
+        return plain(trial.config, self._space), trial.config["epoch"], trial.metadata.id
+
+    def done(self, job: Any, accuracy: float, steps: int) -> None:
+        self._tuner.tell(job, 1 - accuracy)
+
+
 class SyneTune:
     """Its ask and report are the study's; trials stop and are not taken up again."""
 
@@ -175,7 +205,7 @@ def make(tuner: str, space: Space, max_steps: int, seed: int) -> Any:
     package, _, kind = tuner.partition("_")
     if package == "syne":
         return SyneTune(kind, space, max_steps, seed)
-    return {"dehb": DEHB, "smac": SMAC}[package](space, max_steps, seed)
+    return {"dehb": DEHB, "neps": NePS, "smac": SMAC}[package](space, max_steps, seed)
 
 
 def main() -> None:
