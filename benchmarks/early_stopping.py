@@ -261,12 +261,9 @@ def run(folder: Path, method: str, name: str, seed: int, workers: int, noise: fl
 def table(rows: list[dict[str, Any]]) -> str:
     """Regret with standard errors, configurations started and finished, CPU milliseconds a step; best first."""
     at = [count for count in AT if count <= min(len(row["regret"]) for row in rows)]
-    lines = [
-        f"{len({row['task'] for row in rows})} tasks, {len({row['seed'] for row in rows})} seeds",
-        "",
-        f"| method | {' | '.join(f'@{count}' for count in at)} | trials | finished | CPU ms a step | slowest ms |",
-        "| --- " * (5 + len(at)) + "|",
-    ]
+    columns = ["method", "seeds", *(f"@{count}" for count in at), "trials", "finished", "CPU ms a step", "slowest ms"]
+    tasks = len({row["task"] for row in rows})
+    lines = [f"{tasks} tasks", "", f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     found = []
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == method]
@@ -283,7 +280,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         steps = np.mean([len(row["regret"]) for row in mine]) * 52
         cells.append(f"{1e3 * np.mean([row['cpu_s'] for row in mine]) / steps:.1f}")
         cells.append(f"{1e3 * np.median([row['slowest_s'] for row in mine]):.0f}")
-        found.append((regret.mean(), f"| {method} | {' | '.join(cells)} |"))
+        found.append((regret.mean(), f"| {method} | {len(seeds)} | {' | '.join(cells)} |"))
     return "\n".join([*lines, *(line for _, line in sorted(found))])
 
 
