@@ -4,6 +4,7 @@
     python benchmarks/early_stopping.py --data FOLDER --workers 8 --seeds 5
     python benchmarks/early_stopping.py --data FOLDER --suite taskset --trainings 20
     python benchmarks/early_stopping.py --data FOLDER --methods freeze_thaw asha+tpe optuna_tpe
+    python benchmarks/early_stopping.py --data FOLDER --elsewhere dehb=VENV/bin/python smac=VENV/bin/python
 
 A method of ours is a scheduler's name, with "+" and a sampler's where that is not "auto". It is Greyhound's own study
 that is driven, by ask and report; only the clock and the trainings are not real: workers finish steps in the order of
@@ -11,7 +12,8 @@ the recorded times, a trial that was paused goes on where it was. Every finished
 names; run again, it goes on. Prints normalised regret, (best − v) / (best − median), where v is what the incumbent
 reaches at the end of its training and the incumbent is the best observed among the trials at the highest step seen:
 after so many full trainings' worth of steps, all workers together; mean over tasks ± standard error over seeds; and
-the decision's CPU milliseconds. Tuners that are not installed are left out.
+the decision's CPU milliseconds. Tuners that are not installed are left out; those whose pins conflict run by the
+Python that --elsewhere names for their package (dehb, neps, smac, syne; see `elsewhere.py`).
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
+import functools
 import heapq
 import importlib.util
 import json
+import subprocess
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -124,11 +128,56 @@ def _optuna(sampler: str, pruner: Callable[[Any, int], Any]) -> Callable[[curve_
     return make
 
 
+@functools.cache
+def _helper(python: str) -> subprocess.Popen[str]:
+    """A Python that runs tuners of its own packages; it ends with this process, when its line in is closed."""
+    command = [python, str(Path(__file__).with_name("elsewhere.py"))]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+class Elsewhere:
+    """A tuner in another Python. cpu_s: what it has spent there."""
+
+    def __init__(self, task: curve_tasks.Task, tuner: str, seed: int) -> None:
+        self._process = _helper(os.environ[_variable(tuner)])
+        self.cpu_s = 0.0
+        space = {
+            name: {"kind": "int" if isinstance(each, gh.Int) else "float", "low": each.low, "high": each.high,
+                   "log": each.log}
+            for name, each in task.space.parameters.items()
+        }  # fmt: skip
+        self._do("start", tuner=tuner, space=space, max_steps=task.max_steps, seed=seed)
+
+    def ask(self) -> Work | None:
+        answer = self._do("ask")
+        return Work(**answer) if answer else None
+
+    def report(self, number: int, step: int, accuracy: float, last: bool) -> bool:
+        return bool(self._do("report", number=number, step=step, accuracy=accuracy)["on"])
+
+    def _do(self, what: str, **told: Any) -> dict[str, Any]:
+        told_to, told_by = self._process.stdin, self._process.stdout
+        if told_to is None or told_by is None:
+            raise RuntimeError("the other Python has no lines to talk by.")
+        told_to.write(json.dumps({"do": what, **told}) + "\n")
+        told_to.flush()
+        line = told_by.readline()
+        if not line:
+            raise RuntimeError(f"{self._process.args} ended; its error stands above.")
+        answer: dict[str, Any] = json.loads(line)
+        self.cpu_s += answer.pop("cpu_s")
+        return answer
+
+
+def _variable(tuner: str) -> str:
+    return f"GREYHOUND_BENCH_{tuner.partition('_')[0].upper()}"
+
+
 @dataclass(frozen=True)
 class Peer:
-    """module: what has to be installed."""
+    """module: what has to be installed; None for one that another Python runs."""
 
-    module: str
+    module: str | None
     make: Callable[[curve_tasks.Task, int], Tuner]
 
 
@@ -140,6 +189,10 @@ PEERS = {
     "optuna_tpe_hyperband": Peer(
         "optuna", _optuna("TPESampler", lambda pruners, steps: pruners.HyperbandPruner(max_resource=steps))
     ),
+    **{
+        name: Peer(None, functools.partial(lambda name, task, seed: Elsewhere(task, name, seed), name))
+        for name in ("dehb", "neps", "smac", "syne_asha", "syne_bohb", "syne_median")
+    },
 }
 
 
@@ -156,11 +209,14 @@ def simulate(
     queue: list[tuple[float, int, int, int]] = []
     free = workers
 
+    def spent_so_far() -> float:
+        return time.process_time() + float(getattr(made, "cpu_s", 0.0))
+
     def timed(call: Callable[[], Any]) -> Any:
         nonlocal cpu, slowest
-        begin = time.process_time()
+        begin = spent_so_far()
         answer = call()
-        spent = time.process_time() - begin
+        spent = spent_so_far() - begin
         cpu, slowest = cpu + spent, max(slowest, spent)
         return answer
 
@@ -205,12 +261,9 @@ def run(folder: Path, method: str, name: str, seed: int, workers: int, noise: fl
 def table(rows: list[dict[str, Any]]) -> str:
     """Regret with standard errors, configurations started and finished, CPU milliseconds a step; best first."""
     at = [count for count in AT if count <= min(len(row["regret"]) for row in rows)]
-    lines = [
-        f"{len({row['task'] for row in rows})} tasks, {len({row['seed'] for row in rows})} seeds",
-        "",
-        f"| method | {' | '.join(f'@{count}' for count in at)} | trials | finished | CPU ms a step | slowest ms |",
-        "| --- " * (5 + len(at)) + "|",
-    ]
+    columns = ["method", "seeds", *(f"@{count}" for count in at), "trials", "finished", "CPU ms a step", "slowest ms"]
+    tasks = len({row["task"] for row in rows})
+    lines = [f"{tasks} tasks", "", f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     found = []
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == method]
@@ -227,7 +280,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         steps = np.mean([len(row["regret"]) for row in mine]) * 52
         cells.append(f"{1e3 * np.mean([row['cpu_s'] for row in mine]) / steps:.1f}")
         cells.append(f"{1e3 * np.median([row['slowest_s'] for row in mine]):.0f}")
-        found.append((regret.mean(), f"| {method} | {' | '.join(cells)} |"))
+        found.append((regret.mean(), f"| {method} | {len(seeds)} | {' | '.join(cells)} |"))
     return "\n".join([*lines, *(line for _, line in sorted(found))])
 
 
@@ -242,10 +295,14 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.0, help="standard deviation of noise on each accuracy")
     parser.add_argument("--trainings", type=int, default=50, help="the budget, in full trainings")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--elsewhere", nargs="+", default=[], metavar="PACKAGE=PYTHON", help="who runs a tuner")
     parser.add_argument("--out", type=Path, default=Path("early_stopping.jsonl"))
     options = parser.parse_args()
     names = options.tasks or curve_tasks.names(options.data, options.suite)
-    methods = [m for m in options.methods if m not in PEERS or importlib.util.find_spec(PEERS[m].module)]
+    os.environ.update(
+        {_variable(package): python for package, _, python in (e.partition("=") for e in options.elsewhere)}
+    )
+    methods = [method for method in options.methods if method not in PEERS or _is_there(method)]
     for method in sorted(set(options.methods) - set(methods)):
         print(f"{method}: not installed, left out")
     rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
@@ -264,6 +321,11 @@ def main() -> None:
             out.flush()
             print(f"\r{done} of {len(jobs)}: {row['method']}, {row['task']}, {row['seed']}   ", end="", flush=True)
     print("\n" + table(rows))
+
+
+def _is_there(method: str) -> bool:
+    module = PEERS[method].module
+    return _variable(method) in os.environ if module is None else importlib.util.find_spec(module) is not None
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str, int, int, float]:
