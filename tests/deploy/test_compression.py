@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import greyhound as gh
-from greyhound.deploy import Compression, load, measure, save
+from greyhound.deploy import Compression, latencies, load, measure, save
 from greyhound.deploy.compression import QUANTIZATIONS, factorise, prune, quantize
 from greyhound.deploy.depth import shorten, stacks
 from greyhound.deploy.lora import fine_tune_by_lora
@@ -51,6 +51,15 @@ class Block(nn.Module):
 
     def forward(self, x):
         return x + self.scale * self.qkv(x)
+
+
+class Wide(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.LayerNorm(128), nn.Linear(128, 256), nn.GELU(), nn.Linear(256, 128))
+
+    def forward(self, x):
+        return x + self.layers(x)
 
 
 def deep(*scales):
@@ -305,3 +314,30 @@ def test_what_cannot_be_exported_is_told(tmp_path):
 
     with pytest.raises(EvaluationError, match="cannot be exported"):
         save(Branch(), torch.randn(2, 3), tmp_path / "model.pt2")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "params",
+    [{"quantize": "bf16"}, {"quantize": "int8-weight-only"}, {"depth": 0.5, "prune": 0.5, "rank": 0.3, "lora_rank": 2}],
+    ids=str,
+)
+def test_every_knob_works_on_a_gpu_and_the_saved_model_stays_there(tmp_path, params):
+    ranges = {"depth": (0.1, 1.0), "rank": (0.1, 1.0), "lora_rank": (0, 2)}
+    model = (
+        nn.Sequential(nn.Linear(64, 128), nn.Sequential(*(Wide() for _ in range(4))), nn.Linear(128, 8)).cuda().eval()
+    )
+    inputs = torch.randn(4, 64, device="cuda")
+
+    def fine_tune(trained):
+        trained(inputs).square().mean().backward()
+
+    made = Compression(**ranges, quantize=QUANTIZATIONS).apply(model, params, inputs, fine_tune=fine_tune)
+    loaded = load(save(made, inputs, tmp_path / "model.pt2"))
+    with torch.no_grad():
+        output = loaded(inputs)
+        assert output.is_cuda
+        assert torch.allclose(output, made(inputs), atol=1e-2)
+    before, after = latencies([model, loaded], inputs, turns=3)
+    assert before.median_ms > 0
+    assert after.median_ms > 0
