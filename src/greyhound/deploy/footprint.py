@@ -11,6 +11,7 @@ import contextlib
 import io
 import itertools
 import statistics
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _WARM_UP = 3
 _LATENCY_S, _STEP_S = 0.2, 0.2
 """How long each of the two is timed at least."""
-_TURNS, _TURN_S = 15, 0.02
+_TURNS, _TURNS_S = 15, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +147,10 @@ def latencies(
 ) -> tuple[Timing, ...]:
     """The latency of each model, taken in turns: what slows the machine for a while meets all of them alike.
 
-    So their ratios hold where something else runs beside, though all may be slower than on an idle machine. Each turn
-    of a model takes about 20 ms, or one pass; medians and interquartile ranges are over turns. The other arguments are
-    those of `measure`.
+    So their ratios hold where something else runs beside, though all may be slower than on an idle machine. A turn is
+    one pass, after two that warm up: the shorter it is, the less often something comes between. They go on for about
+    half a second a model, and for `turns` at least; medians and interquartile ranges are over turns. The other
+    arguments are those of `measure`.
     """
     torch = require("torch", "torch")
     threads = torch.get_num_threads() if threads is None else threads
@@ -160,11 +162,10 @@ def latencies(
             _set_mode(model, False)
             run = partial(call, model, resized(example_inputs, batch_size, device_of(model)))
             timers.append(timer("run()", globals={"run": run}, num_threads=threads))
-            timers[-1].timeit(_WARM_UP)
-        counts = [max(1, round(_TURN_S / each.timeit(_WARM_UP).mean)) for each in timers]
-        for _ in range(turns):
-            for each, count, taken in zip(timers, counts, times, strict=True):
-                taken.append(1e3 * each.timeit(count).mean)
+        end = time.perf_counter() + _TURNS_S * len(timers)
+        while time.perf_counter() < end or len(times[-1]) < turns:
+            for each, taken in zip(timers, times, strict=True):
+                taken.append(1e3 * each.timeit(1).mean)
     found = []
     for taken in times:
         low, median, high = statistics.quantiles(taken, n=4)
