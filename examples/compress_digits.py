@@ -1,7 +1,8 @@
 """Tune a convolutional network and a small vision transformer on digits, then make both small and fast.
 
-Writes demo/compression.svg with the fronts of test accuracy, bytes and latency, and the chosen models, which open with
-torch.export.load. Takes a few minutes on two cores. Needs the extras "demo" and "deploy".
+Prints the fronts of test accuracy, bytes and latency, draws them to demo/compression.svg, and writes the chosen models,
+which open with torch.export.load. Takes a few minutes on two cores; run again, it only times and draws what it has
+found. Needs the extras "demo" and "deploy".
 """
 
 from functools import partial
@@ -13,12 +14,11 @@ from torch import nn
 import greyhound as gh
 from digits import data
 from greyhound.compressing import Subject, compress, saved
-from greyhound.deploy import Compression
 
 EPOCHS, FINE_TUNING_EPOCHS = 9, 5
 EVALUATED_AT_ONCE = 250
 FOLDER = Path("demo")
-SHRINK = {"bytes": 4, "latency": 2, "flops": 3}  # flops too: a latency that a busy machine spoiled cannot pass
+SHRINK = {"bytes": 4, "latency": 2}
 SPACE = gh.Space(
     lr=gh.Float(1e-4, 1e-2, log=True, default=1e-3),
     weight_decay=gh.Float(1e-5, 1e-1, log=True, default=1e-2),
@@ -54,9 +54,9 @@ class Block(nn.Module):
         self.attention = nn.Sequential(nn.LayerNorm(width), Attention(width, heads), nn.Dropout(dropout))
         self.mlp = nn.Sequential(
             nn.LayerNorm(width),
-            nn.Linear(width, 2 * width),
+            nn.Linear(width, 4 * width),
             nn.GELU(),
-            nn.Linear(2 * width, width),
+            nn.Linear(4 * width, width),
             nn.Dropout(dropout),
         )
 
@@ -68,7 +68,7 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """Sixteen patches of 7 × 7 pixels."""
 
-    def __init__(self, dropout, width=320, depth=2, heads=4):
+    def __init__(self, dropout, width=128, depth=4, heads=4):
         super().__init__()
         self.patches = nn.Conv2d(1, width, 7, stride=7)
         self.position = nn.Parameter(0.02 * torch.randn(1, 16, width))
@@ -144,6 +144,28 @@ def subject(model):
     )
 
 
+def shown(found):
+    """The front, the model as it was and the chosen one, the smallest first."""
+    trials = {trial.number: trial for trial in (*found.front, found.before, found.after) if trial is not None}
+    return sorted(trials.values(), key=lambda trial: trial.metrics["bytes"])
+
+
+def points(found):
+    """Kilobytes, milliseconds and test accuracy in percent of each that is shown."""
+    for trial in shown(found):
+        right = 100 * accuracy(saved(found.study, trial), "test")
+        yield trial.metrics["bytes"] / 1e3, found.latency_ms(trial), right
+
+
+def table(found):
+    lines = ["| kilobytes | latency, ms | test accuracy, % | how |", "| --- | --- | --- | --- |"]
+    for trial, (size, latency, right) in zip(shown(found), points(found), strict=True):
+        how = ", ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in trial.params.items())
+        how += ", as tuned" * (trial == found.before) + ", chosen" * (trial == found.after)
+        lines.append(f"| {size:,.0f} | {latency:.3f} | {right:.1f} | {how} |")
+    return lines
+
+
 def draw(found, path):
     import matplotlib
 
@@ -152,21 +174,13 @@ def draw(found, path):
 
     figure, axes = pyplot.subplots(1, len(found), figsize=(5.2 * len(found), 3.8), squeeze=False)
     for axis, (kind, each) in zip(axes[0], found.items(), strict=True):
-        rows = [
-            (
-                trial.metrics["bytes"] / 1e3,
-                100 * accuracy(saved(each.study, trial), "test"),
-                trial.metrics["latency_ms"],
-            )
-            for trial in each.front
-        ]
-        size, right, latency = zip(*rows, strict=True)
-        points = axis.scatter(size, right, c=latency, cmap="viridis_r", s=50, zorder=3)
+        size, latency, right = zip(*points(each), strict=True)
+        dots = axis.scatter(size, right, c=latency, cmap="viridis_r", s=50, zorder=3)
         axis.plot(size, right, color="#9aa5b1", linewidth=1)
-        figure.colorbar(points, ax=axis, label="latency, ms")
+        figure.colorbar(dots, ax=axis, label="latency, ms")
         for trial, label in ((each.before, "tuned"), (each.after, "chosen")):
-            if trial in each.front:
-                at = each.front.index(trial)
+            if trial is not None:
+                at = shown(each).index(trial)
                 axis.annotate(label, (size[at], right[at]), textcoords="offset points", xytext=(4, -14))
         axis.set(title=kind, xlabel="kilobytes on disk", ylabel="test accuracy, %", xscale="log")
         axis.grid(alpha=0.3)
@@ -194,11 +208,10 @@ def main(
         found[kind] = each = compress(
             subject(model), max_drop=max_drop, minimize=["bytes", "latency"], shrink=shrink,
             budget=f"{compressions} trials",
-            compression=Compression(prune=(0.0, 0.75), quantize=("none", "int8-weight-only")),
             output=folder / f"{name}.pt2", name=f"compress {name}", **options,
         )  # fmt: skip
-        print(f"\n{kind}:", *each.lines(), sep="\n  ")
-    draw({kind: each for kind, each in found.items() if each.after is not None}, folder / "compression.svg")
+        print(f"\n{kind}:", *each.lines(), "", *table(each), sep="\n  ")
+    draw(found, folder / "compression.svg")
     return found
 
 

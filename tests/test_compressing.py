@@ -7,16 +7,16 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
+from greyhound import compressing
 from greyhound.cli.app import app
 from greyhound.compressing import Subject, compress
 from greyhound.deploy import Compression, load
+from greyhound.deploy.footprint import Timing
 from greyhound.errors import EvaluationError, StudyError
 
 PROGRAM = """
 import torch
 from torch import nn
-
-torch.set_num_threads(1)
 
 torch.set_num_threads(1)
 DATA = torch.randn(256, 16, generator=torch.Generator().manual_seed(0))
@@ -101,6 +101,40 @@ def test_several_costs_make_a_front_and_shrink_asks_for_the_most_accurate_that_i
     assert [objective.metric for objective in found.study.settings.objectives] == ["accuracy", "bytes", "latency_ms"]
     sizes = [trial.metrics["bytes"] for trial in found.front]
     assert sizes == sorted(sizes)
+    assert {found.before.number, *(trial.number for trial in (*small, *found.front))} == set(found.timings)
+    assert found.latency_ms(found.after) == found.timings[found.after.number].median_ms
+    told = next(line for line in found.lines() if line.startswith("latency_ms"))
+    assert f"{found.latency_ms(found.before):12,.4g}" in told
+
+
+def test_what_has_to_be_faster_is_judged_by_times_taken_in_turns(program, monkeypatch):
+    ratios = {}
+
+    def slower(models, *_, **__):
+        ratios.update({at: 1.0 + 0.1 * at for at in range(len(models))})
+        return tuple(Timing(1, ratio, 0.0, 1e3 / ratio) for ratio in ratios.values())
+
+    monkeypatch.setattr(compressing, "latencies", slower)
+    options = {"minimize": ["bytes", "latency"], "shrink": {"latency": 1.01}, "max_drop": 1.0, "budget": "3 trials"}
+    found = compress(Subject.from_file(program), **options, **QUIET)
+    assert len(ratios) > 1
+    assert found.after is None
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(8, 8)
+
+    def forward(self, x):
+        return x + self.layer(x)
+
+
+def test_blocks_may_go_where_a_model_has_them():
+    model = nn.Sequential(nn.Sequential(Block(), Block(), Block()), nn.Linear(8, 2))
+    found = compress(Subject(model, torch.randn(2, 8), lambda candidate: 1.0), budget="5 trials", **QUIET)
+    assert found.before.params == {"prune": 0.0, "depth": 1.0, "quantize": "none"}
+    assert len({trial.params["depth"] for trial in found.study.trials}) > 1
 
 
 def test_wrong_arguments_are_told(program, tmp_path):

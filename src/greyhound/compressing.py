@@ -1,7 +1,8 @@
 """A trained model made small or fast, at no more than a stated loss of accuracy: a study over ways to compress it.
 
 Each trial compresses the model, trains it on for a few epochs, saves it, loads what was saved, and measures that: its
-accuracy, its bytes on disk, and its latency with the device to itself. The first trial is the model as it is.
+accuracy, its bytes on disk, and its latency with the device to itself. The first trial is the model as it is. Where
+latency matters, the model and what may be chosen are timed once more at the end, in turns, so that their ratios hold.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
+from greyhound import leases
 from greyhound.deploy.compression import Compression
-from greyhound.deploy.footprint import measure
+from greyhound.deploy.depth import stacks
+from greyhound.deploy.footprint import Timing, latencies, measure
 from greyhound.deploy.saving import load, save
 from greyhound.errors import EvaluationError, StudyError
 from greyhound.evaluators.function import load_file
@@ -85,7 +88,8 @@ class Compressed:
 
     before: the model as it was, saved and measured like the others. after: the chosen one; None where no trial keeps
     to the limit. path: its file, with torch.export.load(path).module() to open it. test: held-out accuracy before and
-    after, told once. front: the trials that no other beats in accuracy, bytes and latency.
+    after, told once. front: the trials that no other beats in accuracy, bytes and latency. timings: by number of trial,
+    the latency of one row of those that were timed in turns; none where latency did not matter.
     """
 
     study: Study
@@ -94,6 +98,12 @@ class Compressed:
     path: Path | None
     test: tuple[float, float] | None
     front: tuple[Trial, ...]
+    timings: Mapping[int, Timing]
+
+    def latency_ms(self, trial: Trial) -> float:
+        """Of one row, taken in turns with the others where that was done."""
+        timing = self.timings.get(trial.number)
+        return trial.metrics["latency_ms"] if timing is None else timing.median_ms
 
     def lines(self) -> list[str]:
         """The change, a line a measure."""
@@ -101,7 +111,10 @@ class Compressed:
             return ["no compressed model keeps to the limit; allow a larger drop, or give more trials."]
         told = [f"{'':18} {'before':>12} {'after':>12}"]
         for name in ("accuracy", *COSTS):
-            old, new = self.before.metrics[name], self.after.metrics[name]
+            old, new = (
+                self.latency_ms(trial) if name == "latency_ms" else trial.metrics[name]
+                for trial in (self.before, self.after)
+            )
             change = f"{new - old:+.4f}" if name == "accuracy" else f"{old / max(new, 1e-12):.1f} times less"
             told.append(f"{name:18} {old:12,.4g} {new:12,.4g}  {change}")
         if self.test is not None:
@@ -129,9 +142,9 @@ def compress(
     max_drop: in the units of the accuracy, or "1%" for 0.01. minimize: of COSTS, "latency" for short; with several
     the study seeks the whole front of accuracy and these, and the first decides what is chosen. shrink: how many
     times less the chosen model has to take, such as {"bytes": 4, "latency": 2}; of those that do, the most
-    accurate is chosen. compression: what may be done, by default pruning and 8-bit weights. output: where the
-    chosen model is written, none for nowhere. threads: of the CPU for the latency. options: more for `tune`,
-    such as storage, seed and progress.
+    accurate is chosen. compression: what may be done, by default pruning, 8-bit weights, and fewer blocks where the
+    model is a stack of them. output: where the chosen model is written, none for nowhere. threads: of the CPU for the
+    latency. options: more for `tune`, such as storage, seed and progress.
 
     StudyError where an argument is wrong.
     """
@@ -140,7 +153,8 @@ def compress(
     for name in (*costs, *wanted):
         if name not in COSTS:
             raise StudyError(f"compress: cannot minimize {name!r}; there are {', '.join(COSTS)}.")
-    compression = Compression() if compression is None else compression
+    if compression is None:
+        compression = Compression(depth=(0.25, 1.0) if stacks(subject.model) else None)
     least = float(subject.accuracy(subject.model.eval())) - _drop(max_drop)
     one = len(costs) == 1
     study = tune(
@@ -161,13 +175,26 @@ def compress(
     kept = [trial for trial in study.history.completed if trial.metrics["accuracy"] >= least]
     kept = [trial for trial in kept if trial.number != before.number]
     for name, factor in wanted.items():
-        kept = [trial for trial in kept if factor * trial.metrics[name] <= before.metrics[name]]
-    rule = "accuracy" if wanted else costs[0]
-    after = min(kept, key=lambda trial: trial.metrics[rule] * (-1 if wanted else 1), default=None)
+        if name != "latency_ms":
+            kept = [trial for trial in kept if factor * trial.metrics[name] <= before.metrics[name]]
+    best = front(study)
+    timings: dict[int, Timing] = {}
+    if "latency_ms" in {*costs, *wanted}:
+        timings = _in_turns(study, [before, *kept, *best], subject.example_inputs, threads)
+    if "latency_ms" in wanted:
+        most = timings[before.number].median_ms / wanted["latency_ms"]
+        kept = [trial for trial in kept if timings[trial.number].median_ms <= most]
+
+    def cost(trial: Trial) -> float:
+        if wanted:
+            return -trial.metrics["accuracy"]
+        return timings[trial.number].median_ms if costs[0] == "latency_ms" else trial.metrics[costs[0]]
+
+    after = min(kept, key=cost, default=None)
     path = None
     if after is not None and output is not None:
         path = Path(shutil.copy(_file(study, after), output))
-    return Compressed(study, before, after, path, _tested(subject, study, before, after), front(study))
+    return Compressed(study, before, after, path, _tested(subject, study, before, after), best, timings)
 
 
 def front(study: Study) -> tuple[Trial, ...]:
@@ -218,6 +245,14 @@ class _Compress:
         with trial.exclusive():
             footprint = measure(loaded, subject.example_inputs, threads=self.threads)
         return {**footprint.metrics(), "accuracy": accuracy, "bytes": float(path.stat().st_size)}
+
+
+def _in_turns(study: Study, trials: Sequence[Trial], example_inputs: Any, threads: int) -> dict[int, Timing]:
+    """The latency of one row of what these trials saved, by number, with the device to itself."""
+    numbers = sorted({trial.number for trial in trials})
+    models = [saved(study, study.history.trial(number)) for number in numbers]
+    with leases.exclusive():
+        return dict(zip(numbers, latencies(models, example_inputs, threads=threads), strict=True))
 
 
 def _file(study: Study, trial: Trial) -> Path:

@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 import greyhound as gh
-from greyhound.deploy import Compression, load, measure, save
+from greyhound.deploy import Compression, latencies, load, measure, save
 from greyhound.deploy.compression import QUANTIZATIONS, factorise, prune, quantize
+from greyhound.deploy.depth import shorten, stacks
+from greyhound.deploy.lora import fine_tune_by_lora
 from greyhound.errors import EvaluationError, SpaceError
 
 torch.set_num_threads(1)
@@ -39,13 +41,42 @@ class Attention(nn.Module):
         return self.head(x.mean(1))
 
 
+class Block(nn.Module):
+    """A residual block that adds so many times what its layers make."""
+
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.scale = scale
+        self.qkv = nn.Linear(8, 8)
+
+    def forward(self, x):
+        return x + self.scale * self.qkv(x)
+
+
+class Wide(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.LayerNorm(128), nn.Linear(128, 256), nn.GELU(), nn.Linear(256, 128))
+
+    def forward(self, x):
+        return x + self.layers(x)
+
+
+def deep(*scales):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Sequential(*map(Block, scales)), nn.Linear(8, 3)).eval()
+
+
+ROWS = torch.randn(6, 4, generator=torch.Generator().manual_seed(2))
 IMAGES = torch.randn(4, 1, 12, 12, generator=torch.Generator().manual_seed(1))
 
 
 def test_the_knobs_go_into_a_space_whose_default_is_the_model_as_it_is():
-    compression = Compression(rank=(0.1, 1.0), quantize=QUANTIZATIONS, prefix="c_")
+    options = {"depth": (0.5, 1.0), "rank": (0.1, 1.0), "lora_rank": (0, 4), "quantize": QUANTIZATIONS}
+    compression = Compression(**options, prefix="c_")
     space = gh.Space(**compression.parameters(), lr=gh.Float(1e-4, 1e-1, log=True, default=1e-3))
-    assert space.default() == {"c_prune": 0.0, "c_rank": 1.0, "c_quantize": "none", "lr": 1e-3}
+    off = {"c_prune": 0.0, "c_depth": 1.0, "c_rank": 1.0, "c_lora_rank": 0, "c_quantize": "none"}
+    assert space.default() == {**off, "lr": 1e-3}
     model = convolutional()
     with torch.no_grad():
         assert torch.equal(compression.apply(model, space.default(), IMAGES)(IMAGES), model(IMAGES))
@@ -55,6 +86,10 @@ def test_the_knobs_go_into_a_space_whose_default_is_the_model_as_it_is():
 def test_wrong_ranges_and_kinds_are_refused():
     with pytest.raises(SpaceError, match="prune is a range within"):
         Compression(prune=(0.5, 1.0))
+    with pytest.raises(SpaceError, match="depth is a range within"):
+        Compression(depth=(0.0, 1.0))
+    with pytest.raises(SpaceError, match="lora_rank has ranks of at least 0"):
+        Compression(lora_rank=(-1, 4))
     with pytest.raises(SpaceError, match="unknown quantisation 'int3'"):
         Compression(quantize=("int3",))
 
@@ -82,6 +117,123 @@ def test_heads_stay_alike_and_without_them_the_error_says_so():
     assert found(inputs).shape == (2, 5)
     with pytest.raises(EvaluationError, match="heads="):
         prune(Attention(heads=8), 0.3, inputs)
+
+
+def test_the_blocks_that_change_their_input_least_go():
+    model = deep(1.0, 0.01, 1.0, 0.02)
+    names = shorten(model, 0.5, ROWS)
+    assert [block.scale for block in model[1]] == [1.0, 1.0]
+    assert (names["1.1.qkv"], names["1.2.qkv"], names["2"]) == (None, "1.1.qkv", "2")
+    assert model(ROWS).shape == (6, 3)
+
+
+def test_at_least_one_block_stays_and_blocks_that_change_the_shape_do():
+    class Widen(nn.Module):
+        def __init__(self, into, out):
+            super().__init__()
+            self.layer = nn.Linear(into, out)
+
+        def forward(self, x):
+            return self.layer(x)
+
+    model = nn.Sequential(Widen(4, 8), Widen(8, 8), Widen(8, 8))
+    shorten(model, 0.01, ROWS)
+    assert [block.layer.out_features for block in model] == [8]
+    other = deep(1.0, 1.0)
+    shorten(other, 0.01, ROWS)
+    assert len(other[1]) == 1
+
+
+def test_names_of_heads_and_kept_layers_follow_their_layers_when_blocks_go():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.ModuleList(Residual() for _ in range(3))
+            self.head = nn.Linear(32, 5)
+
+        def forward(self, x):
+            for block in self.blocks:
+                x = block(x)
+            return self.head(x.mean(1))
+
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = Attention()
+            self.attention.head = nn.Identity()
+            self.attention.forward = None
+            self.norm = nn.LayerNorm(32)
+
+        def forward(self, x):
+            inner, batch, length = self.attention, *x.shape[:2]
+            q, k, v = inner.qkv(self.norm(x)).reshape(batch, length, 3, 4, -1).permute(2, 0, 3, 1, 4).unbind(0)
+            mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+            return x + inner.out(mixed.transpose(1, 2).reshape(batch, length, -1))
+
+    torch.manual_seed(0)
+    heads = {f"blocks.{at}.attention.qkv": 4 for at in range(3)}
+    params, inputs = {"depth": 0.34, "prune": 0.5}, torch.randn(2, 7, 32)
+    found = Compression(depth=(0.1, 1.0)).apply(Model(), params, inputs, heads=heads)
+    assert len(found.blocks) == 1
+    assert found.blocks[0].attention.qkv.out_features == 3 * 16
+    with pytest.raises(EvaluationError, match=r"no layer 'blocks\.9'"):
+        Compression(depth=(0.1, 1.0)).apply(Model(), params, inputs, heads=heads, keep=["blocks.9"])
+
+
+def test_stacks_are_found_in_models_of_libraries_and_a_model_without_one_says_so():
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    model = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).eval()
+    assert list(stacks(model)) == ["layers"]
+    shorten(model, 0.4, torch.randn(2, 5, 16))
+    assert len(model.layers) == 1
+    assert stacks(convolutional()) == {}
+    with pytest.raises(EvaluationError, match="no stack of blocks"):
+        shorten(convolutional(), 0.5, IMAGES)
+
+
+def test_adapters_alone_are_trained_and_then_are_part_of_the_weights():
+    model = convolutional()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    asked = []
+
+    def fine_tune(trained):
+        free = [parameter for parameter in trained.parameters() if parameter.requires_grad]
+        asked.append(sum(parameter.numel() for parameter in free))
+        optimizer = torch.optim.Adam(free, lr=0.05)
+        for _ in range(3):  # the first step moves B alone, which begins at zero
+            optimizer.zero_grad()
+            trained(IMAGES).square().mean().backward()
+            optimizer.step()
+        with torch.no_grad():
+            asked.append(trained.eval()(IMAGES))
+
+    found = fine_tune_by_lora(model, 2, fine_tune)
+    convolutions, linears = 2 * (9 + 16) + 2 * (16 * 9 + 32), 2 * (128 + 64) + 2 * (64 + 10)
+    assert asked[0] == convolutions + linears
+    assert found.state_dict().keys() == before.keys()
+    changed = found[7].weight.detach() - before["7.weight"]
+    assert changed.abs().max() > 0
+    assert torch.linalg.matrix_rank(changed, rtol=1e-4) == 2
+    assert torch.equal(found[7].bias, before["7.bias"])
+    assert all(parameter.requires_grad for parameter in found.parameters())
+    with torch.no_grad():
+        assert torch.allclose(found(IMAGES), asked[1], atol=1e-5)
+
+
+def test_the_rank_of_adapters_is_a_knob_of_fine_tuning():
+    counts = []
+
+    def fine_tune(model):
+        counts.append(sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad))
+
+    compression = Compression(lora_rank=(0, 1, 4))
+    for rank in (0, 1, 4):
+        found = compression.apply(convolutional(), {"prune": 0.5, "lora_rank": rank}, IMAGES, fine_tune=fine_tune)
+        assert type(found[7]) is nn.Linear
+    assert counts[0] == sum(parameter.numel() for parameter in found.parameters())
+    assert counts[2] == 4 * counts[1]
+    Compression(lora_rank=(1,)).apply(convolutional(), {"prune": 0.5}, IMAGES, fine_tune=fine_tune)
+    assert counts[3] == counts[1]
 
 
 def test_low_rank_factors_are_the_best_of_their_rank():
@@ -162,3 +314,30 @@ def test_what_cannot_be_exported_is_told(tmp_path):
 
     with pytest.raises(EvaluationError, match="cannot be exported"):
         save(Branch(), torch.randn(2, 3), tmp_path / "model.pt2")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "params",
+    [{"quantize": "bf16"}, {"quantize": "int8-weight-only"}, {"depth": 0.5, "prune": 0.5, "rank": 0.3, "lora_rank": 2}],
+    ids=str,
+)
+def test_every_knob_works_on_a_gpu_and_the_saved_model_stays_there(tmp_path, params):
+    ranges = {"depth": (0.1, 1.0), "rank": (0.1, 1.0), "lora_rank": (0, 2)}
+    model = (
+        nn.Sequential(nn.Linear(64, 128), nn.Sequential(*(Wide() for _ in range(4))), nn.Linear(128, 8)).cuda().eval()
+    )
+    inputs = torch.randn(4, 64, device="cuda")
+
+    def fine_tune(trained):
+        trained(inputs).square().mean().backward()
+
+    made = Compression(**ranges, quantize=QUANTIZATIONS).apply(model, params, inputs, fine_tune=fine_tune)
+    loaded = load(save(made, inputs, tmp_path / "model.pt2"))
+    with torch.no_grad():
+        output = loaded(inputs)
+        assert output.is_cuda
+        assert torch.allclose(output, made(inputs), atol=1e-2)
+    before, after = latencies([model, loaded], inputs, turns=3)
+    assert before.median_ms > 0
+    assert after.median_ms > 0

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from greyhound.deploy import measure
+from greyhound.deploy import latencies, measure
 from greyhound.errors import StudyError
 
 torch.set_num_threads(1)
@@ -44,6 +44,30 @@ def test_every_batch_size_is_timed():
     assert found.metrics()["latency_ms"] == found.latency_ms
     assert (found.device, found.threads) == ("cpu", 1)
     assert "batch of 64" in str(found)
+
+
+def test_latencies_are_taken_in_turns():
+    order = []
+
+    class Named(nn.Module):
+        def __init__(self, name):
+            super().__init__()
+            self.name = name
+
+        def forward(self, x):
+            assert x.shape == (4, 8)
+            assert not torch.is_grad_enabled()
+            order.append(self.name)
+            for _ in range(2000 if self.name == "slow" else 20):
+                x = x + 1
+            return x
+
+    found = latencies([Named("slow"), Named("quick")], torch.zeros(1, 8), batch_size=4, threads=1, turns=5)
+    turns = [name for name, before in zip(order, [None, *order], strict=False) if name != before]
+    assert turns == ["slow", "quick"] * (len(turns) // 2)
+    assert len(turns) // 2 >= 5
+    assert found[0].median_ms > found[1].median_ms > 0
+    assert found[0].throughput == pytest.approx(4000 / found[0].median_ms)
 
 
 def test_a_training_step_leaves_no_gradients_and_the_mode_as_it_was():

@@ -9,6 +9,7 @@ import typer
 
 from greyhound import cli, compressing
 from greyhound.deploy.compression import QUANTIZATIONS, Compression
+from greyhound.deploy.depth import stacks
 from greyhound.errors import StudyError
 
 
@@ -30,6 +31,14 @@ def compress(
     ] = None,
     prune: Annotated[float, typer.Option(help="The largest share of channels to remove; 0 for none.")] = 0.8,
     rank: Annotated[float, typer.Option(help="The least share of linear layers' rank to keep; 1 keeps all.")] = 1.0,
+    depth: Annotated[
+        float | None,
+        typer.Option(help="The least share of blocks to keep; 1 keeps all; by default 0.25 where there are blocks."),
+    ] = None,
+    lora_rank: Annotated[
+        list[int] | None,
+        typer.Option(help="Rank of the adapters that fine-tuning trains, 0 for all weights; may be repeated."),
+    ] = None,
     quantize: Annotated[
         list[str] | None,
         typer.Option(help=f"May be repeated: {', '.join(QUANTIZATIONS)}; by default the first and third."),
@@ -51,15 +60,23 @@ def compress(
     options: dict[str, Any] = {}
     if quantize:
         options["quantize"] = tuple(quantize)
-    if not 0 < rank <= 1:
-        raise StudyError(f"--rank must be above 0 and at most 1; got {rank:g}.")
+    for name, share in (("rank", rank), ("depth", 1.0 if depth is None else depth)):
+        if not 0 < share <= 1:
+            raise StudyError(f"--{name} must be above 0 and at most 1; got {share:g}.")
+    subject = compressing.Subject.from_file(target)
+    if depth is None:
+        depth = 0.25 if stacks(subject.model) else 1.0
     found = compressing.compress(
-        compressing.Subject.from_file(target),
+        subject,
         max_drop=max_drop,
         minimize=minimize or ["bytes"],
         shrink=dict(_factor(text) for text in shrink or []),
         compression=Compression(
-            prune=(0.0, prune) if prune else None, rank=(rank, 1.0) if rank < 1 else None, **options
+            prune=(0.0, prune) if prune else None,
+            depth=(depth, 1.0) if depth < 1 else None,
+            rank=(rank, 1.0) if rank < 1 else None,
+            lora_rank=sorted(lora_rank) if lora_rank else None,
+            **options,
         ),
         budget=budget,
         output=output or target.with_name(f"{target.stem}-compressed.pt2"),

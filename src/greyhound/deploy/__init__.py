@@ -8,7 +8,7 @@
     smaller = compression.apply(model, trial.params, example_inputs, fine_tune=fine_tune)
     save(smaller, example_inputs, "model.pt2")     # torch.export.load("model.pt2").module() anywhere
 
-Needs torch; pruning and quantisation need the extra "deploy".
+Needs torch; pruning, adapters and quantisation need the extra "deploy".
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from greyhound.deploy.compression import Compression as Compression
     from greyhound.deploy.footprint import Footprint as Footprint
     from greyhound.deploy.footprint import Timing as Timing
+    from greyhound.deploy.footprint import latencies as latencies
     from greyhound.deploy.footprint import measure as measure
     from greyhound.deploy.micro import Accumulation as Accumulation
     from greyhound.deploy.micro import find_micro_batch as find_micro_batch
@@ -34,6 +35,7 @@ _PUBLIC = {
     "Timing": "greyhound.deploy.footprint",
     "TrainingSpeed": "greyhound.deploy.training",
     "find_micro_batch": "greyhound.deploy.micro",
+    "latencies": "greyhound.deploy.footprint",
     "load": "greyhound.deploy.saving",
     "measure": "greyhound.deploy.footprint",
     "save": "greyhound.deploy.saving",

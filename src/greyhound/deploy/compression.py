@@ -1,23 +1,25 @@
-"""Compression as hyperparameters: structured pruning, low-rank factors, quantisation.
+"""Compression as hyperparameters: depth, structured pruning, low-rank factors, LoRA, quantisation.
 
 Each is applied by a library that is kept well: channels are removed by torch-pruning (Fang et al. 2023, "DepGraph:
 Towards any structural pruning"; the least by group magnitude), linear layers are split by torch's singular value
-decomposition, and numbers are made small by torchao or torch itself.
+decomposition, low-rank adapters are peft's, and numbers are made small by torchao or torch itself.
 """
 
 from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from greyhound._lazy import require
+from greyhound.deploy.depth import shorten
 from greyhound.deploy.footprint import call
+from greyhound.deploy.lora import fine_tune_by_lora
+from greyhound.deploy.saving import quiet
 from greyhound.errors import EvaluationError, SpaceError
-from greyhound.space import Categorical, Float, Parameter
+from greyhound.space import Categorical, Float, Ordinal, Parameter
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,8 +33,10 @@ int8-dynamic: their inputs too, scaled anew for each row."""
 class Compression:
     """What a search may do to a model to make it small and fast.
 
-    prune: range of the share of channels that every layer loses, 0 to below 1; None for no pruning. rank: range of
-    the share of its rank that every linear layer keeps, above 0 to 1 (1 leaves it whole); None for none. quantize:
+    prune: range of the share of channels that every layer loses, 0 to below 1; None for no pruning. depth: range of
+    the share of its blocks that every stack of blocks keeps, above 0 to 1; None for all. rank: range of the share of
+    its rank that every linear layer keeps, above 0 to 1 (1 leaves it whole); None for none. lora_rank: ranks of the
+    adapters that fine-tuning trains, in rising order, where 0 trains all weights; None for all weights. quantize:
     which of QUANTIZATIONS. prefix: of the parameters' names, where a space has such names already.
 
     Defaults of the parameters are no compression at all, so that a study's baseline is the model as it is. SpaceError
@@ -40,14 +44,19 @@ class Compression:
     """
 
     prune: tuple[float, float] | None = (0.0, 0.8)
+    depth: tuple[float, float] | None = None
     rank: tuple[float, float] | None = None
+    lora_rank: Sequence[int] | None = None
     quantize: Sequence[str] = ("none", "int8-weight-only")
     prefix: str = ""
 
     def __post_init__(self) -> None:
-        for name, given, least, most in (("prune", self.prune, 0.0, 0.99), ("rank", self.rank, 0.01, 1.0)):
+        ranges = (("prune", self.prune, 0.0, 0.99), ("depth", self.depth, 0.01, 1.0), ("rank", self.rank, 0.01, 1.0))
+        for name, given, least, most in ranges:
             if given is not None and not least <= given[0] < given[1] <= most:
                 raise SpaceError(f"Compression: {name} is a range within {least:g} to {most:g}; got {given!r}.")
+        if self.lora_rank is not None and (not self.lora_rank or min(self.lora_rank) < 0):
+            raise SpaceError(f"Compression: lora_rank has ranks of at least 0, one or more; got {self.lora_rank!r}.")
         for kind in self.quantize:
             if kind not in QUANTIZATIONS:
                 raise SpaceError(f"Compression: unknown quantisation {kind!r}; there are {', '.join(QUANTIZATIONS)}.")
@@ -57,8 +66,12 @@ class Compression:
         made: dict[str, Parameter] = {}
         if self.prune is not None:
             made["prune"] = Float(*self.prune, default=self.prune[0])
+        if self.depth is not None:
+            made["depth"] = Float(*self.depth, default=self.depth[1])
         if self.rank is not None:
             made["rank"] = Float(*self.rank, default=self.rank[1])
+        if self.lora_rank is not None and len(self.lora_rank) > 1:
+            made["lora_rank"] = Ordinal(list(self.lora_rank), default=self.lora_rank[0])
         if len(self.quantize) > 1:
             made["quantize"] = Categorical(list(self.quantize), default=self.quantize[0])
         return {self.prefix + name: parameter for name, parameter in made.items()}
@@ -76,26 +89,39 @@ class Compression:
         """A compressed copy of the model, in evaluation mode; the model itself stays as it is.
 
         params: a configuration with the knobs; those that it lacks stay off. example_inputs: what the model is
-        called with, a tensor, tuple or dict. fine_tune: trains the copy for a few epochs after pruning and
-        factorising, before quantisation; not called where nothing was removed. keep: names of layers that are not
-        pruned (the last layer, which makes the output, never is). heads: the number of heads by the name of the
-        linear layer that makes queries, keys and values, so that all heads stay alike.
+        called with, a tensor, tuple or dict. fine_tune: trains the copy for a few epochs after blocks and channels
+        went and layers were split, before quantisation; not called where nothing was removed. keep: names of layers
+        that are not pruned (the last layer, which makes the output, never is). heads: the number of heads by the name
+        of the linear layer that makes queries, keys and values, so that all heads stay alike.
 
         EvaluationError where the model cannot be compressed in this way.
         """
         made = copy.deepcopy(model).eval()
-        share = float(params.get(f"{self.prefix}prune", 0.0)) if self.prune is not None else 0.0
-        rank = float(params.get(f"{self.prefix}rank", 1.0)) if self.rank is not None else 1.0
-        kind = params.get(f"{self.prefix}quantize", self.quantize[0] if self.quantize else "none")
+        share = float(self._value(params, "prune", 0.0))
+        depth = float(self._value(params, "depth", 1.0))
+        rank = float(self._value(params, "rank", 1.0))
+        if depth < 1:
+            names = shorten(made, depth, example_inputs)
+            keep = [now for now in (names.get(name, name) for name in keep) if now is not None]
+            counts = {names.get(name, name): count for name, count in (heads or {}).items()}
+            heads = {now: count for now, count in counts.items() if now is not None}
         if share > 0:
             prune(made, share, example_inputs, keep=keep, heads=heads)
         if rank < 1:
             factorise(made, rank)
-        if fine_tune is not None and (share > 0 or rank < 1):
+        if fine_tune is not None and (share > 0 or depth < 1 or rank < 1):
             made.train()
-            fine_tune(made)
+            adapters = int(self._value(params, "lora_rank", self.lora_rank[0] if self.lora_rank else 0))
+            if adapters:
+                made = fine_tune_by_lora(made, adapters, fine_tune)
+            else:
+                fine_tune(made)
             made.eval()
-        return quantize(made, str(kind))
+        return quantize(made, str(self._value(params, "quantize", self.quantize[0] if self.quantize else "none")))
+
+    def _value(self, params: Mapping[str, Any], name: str, otherwise: Any) -> Any:
+        """A knob's value; what it is without the knob where the search does not turn it."""
+        return params.get(self.prefix + name, otherwise) if getattr(self, name) else otherwise
 
 
 def prune(
@@ -164,7 +190,7 @@ def quantize(model: nn.Module, kind: str) -> nn.Module:
         return model
     if kind == "bf16":
         return _bf16(model)
-    with _quiet_torchao():
+    with quiet():
         torchao = require("torchao.quantization", "deploy")
         configs = {
             "int8-weight-only": torchao.Int8WeightOnlyConfig,
@@ -218,18 +244,3 @@ def _run(model: nn.Module, example_inputs: Any) -> None:
     torch = require("torch", "torch")
     with torch.no_grad():
         call(model, example_inputs)
-
-
-@contextmanager
-def _quiet_torchao() -> Iterator[None]:
-    """Its import warns of kernels for other machines."""
-    import logging
-
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import statistics
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _WARM_UP = 3
 _LATENCY_S, _STEP_S = 0.2, 0.2
 """How long each of the two is timed at least."""
+_TURNS, _TURNS_S = 15, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,42 @@ def measure(
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         threads=threads,
     )
+
+
+def latencies(
+    models: Sequence[nn.Module],
+    example_inputs: Any,
+    *,
+    batch_size: int = 1,
+    threads: int | None = None,
+    turns: int = _TURNS,
+) -> tuple[Timing, ...]:
+    """The latency of each model, taken in turns: what slows the machine for a while meets all of them alike.
+
+    So their ratios hold where something else runs beside, though all may be slower than on an idle machine. A turn is
+    one pass, after two that warm up: the shorter it is, the less often something comes between. They go on for about
+    half a second a model, and for `turns` at least; medians and interquartile ranges are over turns. The other
+    arguments are those of `measure`.
+    """
+    torch = require("torch", "torch")
+    threads = torch.get_num_threads() if threads is None else threads
+    timer = require("torch.utils.benchmark", "torch").Timer
+    timers: list[Any] = []
+    times: list[list[float]] = [[] for _ in models]
+    with torch.no_grad():
+        for model in models:
+            _set_mode(model, False)
+            run = partial(call, model, resized(example_inputs, batch_size, device_of(model)))
+            timers.append(timer("run()", globals={"run": run}, num_threads=threads))
+        end = time.perf_counter() + _TURNS_S * len(timers)
+        while time.perf_counter() < end or len(times[-1]) < turns:
+            for each, taken in zip(timers, times, strict=True):
+                taken.append(1e3 * each.timeit(1).mean)
+    found = []
+    for taken in times:
+        low, median, high = statistics.quantiles(taken, n=4)
+        found.append(Timing(batch_size, median, high - low, 1e3 * batch_size / median))
+    return tuple(found)
 
 
 def call(model: Any, inputs: Any) -> Any:

@@ -37,7 +37,7 @@ def save(model: nn.Module, example_inputs: Any, path: str | Path) -> Path:
     batch = torch.export.Dim("batch")
     shapes = leaves(lambda value: {0: batch} if isinstance(value, torch.Tensor) else None, args)
     named = leaves(lambda value: {0: batch} if isinstance(value, torch.Tensor) else None, given.get("kwargs", {}))
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         model.eval()
         try:
             dynamic = shapes if positional else named
@@ -58,7 +58,7 @@ def load(path: str | Path) -> nn.Module:
     An exported program has one mode, that of evaluation, and refuses both calls.
     """
     torch = require("torch", "torch")
-    with _quiet():
+    with quiet():
         model: nn.Module = torch.export.load(Path(path)).module()
     model.training = False
     vars(model).update(eval=lambda: model, train=lambda mode=True: model)
@@ -88,8 +88,8 @@ def _difference(expected: Any, found: Any) -> float:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """torch and torchao warn of each other's future while they export and load."""
+def quiet() -> Iterator[None]:
+    """torch and torchao warn of each other's future, and of kernels for other machines."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
