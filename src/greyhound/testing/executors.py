@@ -27,13 +27,12 @@ def check_executor(make: Make) -> None:
 def counts_free_slots(make: Make) -> None:
     """All slots become free; a job takes one until its outcome has come."""
     with loop_on(make(train)) as loop:
-        loop.until_free()
         slots = loop.executor.slots
         expect(slots >= 1, "there is a slot")
+        loop.until(lambda: loop.executor.free == slots, "all slots become free")
         for number in range(slots):
-            loop.until_free()
             loop.executor.submit(job(number))
-            expect(loop.executor.free < slots, "a submitted job takes a slot")
+            expect(loop.executor.free == slots - number - 1, "a submitted job takes a slot")
         with expect_refusal("submit raises RuntimeError when no slot is free"):
             loop.executor.submit(job(slots))
         loop.until_ended(*range(slots))
