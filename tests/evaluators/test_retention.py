@@ -42,6 +42,7 @@ def kept(folder):
 
 def collected(folder, history, winners=(), quota=None, sizes=None):
     """What stays where every trial has a checkpoint, of 10 bytes unless `sizes` says otherwise."""
+    folder.mkdir(exist_ok=True)
     for number in range(len(history)):
         put(folder, number, sizes[number] if sizes else 10)
     Retention(folder, quota).collect(history, range(len(history)), set(winners))
@@ -139,6 +140,12 @@ def test_checkpoints_of_running_trials_count_towards_the_quota(tmp_path):
     assert kept(tmp_path) == {1}
 
 
+def test_the_worst_of_the_paused_goes_first_though_another_would_have_been_enough(tmp_path):
+    trials = [(TrialState.RUNNING, 0, 0.0), (TrialState.PAUSED, 1, 0.0), (TrialState.PAUSED, 1, 1.0)]
+    assert collected(tmp_path / "two", history_of(*trials), quota=9, sizes=[7, 1, 2]) == {0, 2}
+    assert collected(tmp_path / "one", history_of(*trials), quota=8, sizes=[7, 1, 2]) == {0}
+
+
 @given(data=st.data())
 def test_the_quota_is_kept_and_what_is_needed_stays(data, tmp_path_factory):
     trials = data.draw(
@@ -165,8 +172,10 @@ def test_the_quota_is_kept_and_what_is_needed_stays(data, tmp_path_factory):
     gone = spare - there
     if any(states[at] is TrialState.PAUSED for at in gone):
         assert not any(states[at] in RETRYABLE for at in there - needed), "failed trials go first"
-    # The last that went had to go.
-    rank = sorted(gone, key=lambda at: (states[at] is TrialState.PAUSED, trials[at][1], -trials[at][2]))
+    # The last that went had to go: those without a step went first, by number, then the worst at the lowest step.
+    rank = sorted(
+        gone, key=lambda at: (states[at] is TrialState.PAUSED, trials[at][1], trials[at][2] * trials[at][1], at)
+    )
     paused = [at for at in rank if states[at] is TrialState.PAUSED]
     if paused:
         assert sum(sizes[at] for at in {*there, paused[-1]}) > quota
