@@ -5,6 +5,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import greyhound as gh
+from transformer import VisionTransformer
 
 SPACE = gh.Space(
     lr=gh.Float(1e-4, 1e-2, log=True, default=1e-3),
@@ -17,34 +18,14 @@ SPACE = gh.Space(
 )
 
 
-class VisionTransformer(nn.Module):
-    """Sixteen patches of 2x2 pixels and a class token."""
-
-    def __init__(self, params):
-        super().__init__()
-        width = params["width"]
-        self.patches = nn.Conv2d(1, width, 2, stride=2)
-        self.token = nn.Parameter(torch.zeros(1, 1, width))
-        self.places = nn.Parameter(torch.randn(1, 17, width) * 0.02)
-        layer = nn.TransformerEncoderLayer(
-            width, params["heads"], 2 * width, params["dropout"], batch_first=True, norm_first=True
-        )
-        self.encoder = nn.TransformerEncoder(layer, params["layers"], enable_nested_tensor=False)
-        self.head = nn.Linear(width, 10)
-
-    def forward(self, images):
-        patches = self.patches(images).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.token.expand(len(images), -1, -1), patches], 1) + self.places
-        return self.head(self.encoder(tokens)[:, 0])
-
-
 def train(trial):
     torch.manual_seed(trial.seed)
     images, labels = load_digits(return_X_y=True)
     images = torch.tensor(images / 16, dtype=torch.float32, device=trial.device).reshape(-1, 1, 8, 8)
     labels = torch.tensor(labels, device=trial.device)
     train_part, val_part = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)).split([1200, 597])
-    model = VisionTransformer(trial.params).to(trial.device)
+    shape = {name: trial.params[name] for name in ("dropout", "width", "heads", "layers")}
+    model = VisionTransformer(patch=2, **shape).to(trial.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=trial.params["lr"], weight_decay=trial.params["weight_decay"])
     steps = trial.max_steps * 19  # batches of an epoch
     schedule = torch.optim.lr_scheduler.OneCycleLR(

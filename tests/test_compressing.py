@@ -105,6 +105,15 @@ def test_several_costs_make_a_front_and_shrink_asks_for_the_most_accurate_that_i
     assert found.latency_ms(found.after) == found.timings[found.after.number].median_ms
     told = next(line for line in found.lines() if line.startswith("latency_ms"))
     assert f"{found.latency_ms(found.before):12,.4g}" in told
+    numbers = {trial.number for trial in (found.before, found.after, *found.front)}
+    assert [trial.number for trial in found.shown] == sorted(
+        numbers, key=lambda number: found.study.trials[number].metrics["bytes"]
+    )
+    rows = found.table(lambda model: 0.25)[2:]
+    assert len(rows) == len(numbers)
+    assert all("| 0.25 |" in row for row in rows)
+    assert [row for row in rows if row.endswith(", as it was |")] == [rows[found.shown.index(found.before)]]
+    assert f"| {found.after.metrics['accuracy']:.4g} |" in found.table()[2 + found.shown.index(found.after)]
 
 
 def test_what_has_to_be_faster_is_judged_by_times_taken_in_turns(program, monkeypatch):
@@ -150,8 +159,10 @@ def test_wrong_arguments_are_told(program, tmp_path):
 
 def test_the_command_writes_the_model_beside_the_script(program, tmp_path):
     options = ["--max-drop", "5%", "--budget", "3 trials", "--workers", "1", "--quiet"]
+    options += ["--minimize", "bytes", "--minimize", "latency"]
     result = CliRunner().invoke(app, ["compress", str(program), *options])
     assert result.exit_code == 0, result.output
     assert "before" in result.output
+    assert "| kilobytes | latency, ms |" in result.output
     assert load(tmp_path / "subject_of_test-compressed.pt2")(torch.randn(3, 16)).shape == (3, 2)
     assert (tmp_path / "subject_of_test-compress.db").exists()

@@ -120,7 +120,25 @@ class Compressed:
         if self.test is not None:
             old, new = self.test
             told.append(f"{'held-out accuracy':18} {old:12.4g} {new:12.4g}  {new - old:+.4f}")
-        told.append("by " + ", ".join(f"{name} {_shown(value)}" for name, value in self.after.params.items()))
+        return [*told, f"by {_how(self.after)}"]
+
+    @property
+    def shown(self) -> tuple[Trial, ...]:
+        """The front, the model as it was and the chosen one, the smallest first."""
+        chosen = () if self.after is None else (self.after,)
+        trials = {trial.number: trial for trial in (*self.front, self.before, *chosen)}
+        return tuple(sorted(trials.values(), key=lambda trial: trial.metrics["bytes"]))
+
+    def table(self, accuracy: Callable[[Any], float] | None = None) -> list[str]:
+        """What is shown as a table in Markdown, a line a model.
+
+        accuracy: of a model, such as on held-out data; None for the one on validation data that was measured.
+        """
+        told = ["| kilobytes | latency, ms | accuracy | how |", "| ---: | ---: | ---: | --- |"]
+        for trial in self.shown:
+            right = trial.metrics["accuracy"] if accuracy is None else float(accuracy(saved(self.study, trial)))
+            how = _how(trial) + ", as it was" * (trial == self.before) + ", chosen" * (trial == self.after)
+            told.append(f"| {trial.metrics['bytes'] / 1e3:,.4g} | {self.latency_ms(trial):.3g} | {right:.4g} | {how} |")
         return told
 
 
@@ -276,5 +294,6 @@ def _drop(given: float | str) -> float:
     return drop
 
 
-def _shown(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _how(trial: Trial) -> str:
+    told = {name: f"{value:.3g}" if isinstance(value, float) else str(value) for name, value in trial.params.items()}
+    return ", ".join(f"{name} {value}" for name, value in told.items())

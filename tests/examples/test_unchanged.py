@@ -29,8 +29,7 @@ def example(name):
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.stem)
 def test_an_example_is_short(path):
-    longest = {"digits": 120, "compress_digits": 220}.get(path.stem, 80)  # two are whole studies
-    assert len(path.read_text().splitlines()) < longest
+    assert len(path.read_text().splitlines()) < 80
 
 
 def test_optuna_unchanged(capsys):

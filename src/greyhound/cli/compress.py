@@ -86,7 +86,7 @@ def compress(
         storage=storage or target.with_name(f"{target.stem}-compress.db"),
         progress=False if quiet else "auto",
     )
-    for line in found.lines():
+    for line in [*found.lines(), *(["", *found.table()] if len(minimize or ()) > 1 else ())]:
         typer.echo(line)
     if found.path is None:
         raise typer.Exit(cli.NO_VALUE)
