@@ -60,6 +60,7 @@ anything = st.one_of(
     st.builds(ev.Ended, st.just(3.0), numbers, st.sampled_from(TrialState), metrics, owners),
     st.builds(ev.Requeued, st.just(3.0), numbers, st.just("why")),
     st.builds(ev.Noted, st.just(3.0), numbers, st.dictionaries(st.text(max_size=3), st.integers(), max_size=2)),
+    st.builds(ev.Constrained, st.just(3.0), numbers, st.sampled_from(["a", "b"]), st.floats(-1.0, 1.0, width=16)),
     st.builds(ev.Enqueued, st.just(2.0), st.sampled_from([SGD, ADAM])),
     st.builds(ev.Left, st.just(4.0), owners),
     st.builds(ev.Beat, st.just(4.0), owners),

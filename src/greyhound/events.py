@@ -144,6 +144,16 @@ class Noted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Constrained(Event):
+    """A trial set a constraint of its own, which it keeps to where the value is at most 0. The last value counts."""
+
+    kind: ClassVar[str] = "constrained"
+    trial: int
+    key: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ended(Event):
     """A run of a trial ended in `state` (a pause included). seconds: how long this run trained."""
 
@@ -169,7 +179,7 @@ KINDS: Mapping[str, type[Event]] = {
     cls.kind: cls
     for cls in (
         Declared, Joined, Beat, Left, Enqueued, Started, Resumed, Continued, Suggested, Reported,
-        Noted, Ended, Requeued,
+        Noted, Constrained, Ended, Requeued,
     )
 }  # fmt: skip
 

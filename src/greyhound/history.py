@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from greyhound import events as ev
 from greyhound.settings import Settings
 from greyhound.space import Parameter, Space, migrate, parameter_from_dict, widen
-from greyhound.trial import Limit, Objective, Params, Trial, TrialState
+from greyhound.trial import Limit, Objective, Params, Trial, TrialState, of_constraint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,6 +85,7 @@ class History:
         self._queue: list[ev.Enqueued] = []
         self._taken: set[int] = set()
         self._replicates: dict[int, None] = {}
+        self._constraints: dict[str, Limit] = {}
         self._columns = _Columns()
         self._rungs: dict[tuple[int, int], list[float]] = {}
         self.owners: dict[str, Owner] = {}
@@ -116,8 +117,10 @@ class History:
 
     @property
     def limits(self) -> tuple[Limit, ...]:
-        """Bounds that metrics have to keep to."""
-        return self.settings.limits if self.settings else ()
+        """Bounds that metrics have to keep to: those declared, then the constraints that trainings set themselves."""
+        declared = self.settings.limits if self.settings else ()
+        named = {limit.metric for limit in declared}
+        return (*declared, *(limit for limit in self._constraints.values() if limit.metric not in named))
 
     @property
     def seed(self) -> int:
@@ -440,6 +443,17 @@ class History:
             row.attrs.update(event.attrs)
             row.record = None
 
+    def _constrained(self, event: ev.Constrained) -> None:
+        if (row := self._row(event.trial)) is None:
+            return
+        limit = of_constraint(event.key)
+        row.metrics[limit.metric] = event.value
+        row.record = None
+        if limit.metric not in self._constraints:
+            self._constraints[limit.metric] = limit
+            self._columns = _Columns()
+        self._columns.dirty.add(event.trial)
+
     def _ended(self, event: ev.Ended) -> None:
         self._heard(event.owner, event.time)
         row = self._row(event.trial)
@@ -522,6 +536,7 @@ _FOLDS: Mapping[type[ev.Event], Callable[[History, Any], None]] = {
     ev.Suggested: History._suggested,
     ev.Reported: History._reported,
     ev.Noted: History._noted,
+    ev.Constrained: History._constrained,
     ev.Ended: History._ended,
     ev.Requeued: History._requeued,
 }
@@ -600,7 +615,8 @@ class _Columns:
             value = row.metrics.get(objective.metric, float("nan"))
             self._arrays["losses"][number, at] = float("nan") if row.state.failed else objective.loss(value)
         for at, limit in enumerate(history.limits):
-            value = row.metrics.get(limit.metric, float("nan"))
+            unset = row.state is TrialState.COMPLETED and limit.metric in history._constraints  # it need not be set
+            value = row.metrics.get(limit.metric, limit.bound if unset else float("nan"))
             over = value - limit.bound if limit.upper else limit.bound - value
             self._arrays["violations"][number, at] = over if over != over else max(0.0, over)
         self._arrays["steps"][number] = max(row.last, 0)

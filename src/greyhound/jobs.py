@@ -11,7 +11,7 @@ whatever the timing, and a report before it costs no more than a write to a pipe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,7 +29,8 @@ class Job:
     checkpoint and `log.txt`), None where nothing is kept. parent: a folder with the checkpoint of another trial
     that this one starts from. suggestions: values proposed for parameters that the training
     itself names (define-by-run). objectives: names of the metrics that the study needs. fold, repeat: which
-    replicate of how many folds, where a trial has several.
+    replicate of how many folds, where a trial has several. study: gives the study's name and history, None where
+    nobody keeps them.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Job:
     fold: int = 0
     folds: int = 1
     repeat: int = 0
+    study: Callable[[], tuple[str, Any]] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,15 @@ class Note:
 
     number: int
     attrs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A constraint that a training set for its trial, which keeps to it where the value is at most 0."""
+
+    number: int
+    key: str
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +107,7 @@ class WorkerRetired:
     left: int
 
 
-Message = Progress | Note | Choice | Outcome | WorkerRetired
+Message = Progress | Note | Constraint | Choice | Outcome | WorkerRetired
 
 
 @dataclass(frozen=True, slots=True)

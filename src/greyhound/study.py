@@ -30,7 +30,8 @@ from greyhound.evaluators.inheritance import inherit
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.retention import Retention, trial_folder
 from greyhound.history import History
-from greyhound.jobs import Answer, Choice, Job, Message, Note, Progress
+from greyhound.jobs import Answer, Choice, Constraint, Job, Message, Note, Progress
+from greyhound.records import Records
 from greyhound.replay import AUDIT
 from greyhound.session import Session
 from greyhound.settings import (
@@ -266,11 +267,13 @@ class Study:
         self._session.append(*(ev.Requeued(self._clock(), number, "retried") for number in wanted))
         return wanted
 
-    def record(self, message: Note | Choice) -> None:
-        """Keep the attributes that a training attached to its trial, or a parameter that it named itself."""
+    def record(self, message: Note | Constraint | Choice) -> None:
+        """Keep what a training said of its trial: attributes, a constraint, a parameter that it named itself."""
         now = self._clock()
         if isinstance(message, Note):
             self._session.append(ev.Noted(now, message.number, json.loads(json.dumps(dict(message.attrs)))))
+        elif isinstance(message, Constraint):
+            self._session.append(ev.Constrained(now, message.number, message.key, message.value))
         else:
             self._session.append(ev.Suggested(now, message.number, message.name, message.value, message.parameter))
 
@@ -679,6 +682,7 @@ class Study:
             parent=parent,
             suggestions=record.proposed,
             define_by_run=self.history.define_by_run,
+            study=Records(self._session, self.name),
         )
         live = LiveTrial(job, _Direct(self))
         self._live[number] = live
@@ -830,7 +834,7 @@ class _Direct:
             verdict = study.report(message.number, message.step, **message.metrics)
             if message.waits or verdict is not Verdict.CONTINUE:
                 self._answer = Answer(verdict, study.history.trial(message.number).until)
-        elif isinstance(message, Note | Choice):
+        elif isinstance(message, Note | Constraint | Choice):
             study.record(message)
 
     def answer(self, wait: bool) -> Answer | None:

@@ -15,6 +15,9 @@ from typing import Any, Protocol
 
 from greyhound.errors import StudyError
 
+_CONSTRAINT = "constraint "
+"""Before the key, the name of the metric that a training's own constraint is."""
+
 Params = Mapping[str, Any]
 """A configuration: the active parameters by name. Values are str, int, float, bool, None or tuples of these."""
 
@@ -157,6 +160,17 @@ class Limit:
                 if limit.metric:
                     return limit
         raise StudyError(f"subject_to: cannot read {text!r}; write for example 'latency_ms <= 5'.")
+
+
+def of_constraint(key: str) -> Limit:
+    """The limit that a training's own constraint stands for: `trial.set_constraint(key, value)`, at most 0."""
+    return Limit(f"{_CONSTRAINT}{key}", 0.0)
+
+
+def constraint_key(limit: Limit) -> str:
+    """What a limit is called as a constraint: the key under which a training set it, or the limit as it is written."""
+    key = limit.metric.removeprefix(_CONSTRAINT)
+    return key if limit == of_constraint(key) else str(limit)
 
 
 def derive_seed(study_seed: int, number: int) -> int:

@@ -132,7 +132,7 @@ def _facts(history: History, strategy: str | None) -> list[tuple[str, str]]:
             ("scheduler", _name(settings.scheduler)),
             ("seed", str(settings.seed)),
         ]
-        facts += [("limit", str(limit)) for limit in settings.limits]
+        facts += [("limit", str(limit)) for limit in history.limits]
     return facts
 
 

@@ -12,7 +12,8 @@ import math
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from greyhound.errors import SpaceError, StudyError, TrialPaused, TrialStopped
 from greyhound.evaluators import checkpoint as checkpoints
 from greyhound.evaluators import stateful
 from greyhound.evaluators.inheritance import adopt
+from greyhound.evaluators.objective import StudyView, distribution_of
 from greyhound.evaluators.reporting import checked
-from greyhound.jobs import Answer, Channel, Choice, Job, Note, Progress
+from greyhound.evaluators.reporting import number as checked_number
+from greyhound.jobs import Answer, Channel, Choice, Constraint, Job, Note, Progress
 from greyhound.space import Categorical, Float, Int, Parameter
 from greyhound.trial import Verdict
 
@@ -36,7 +39,8 @@ class LiveTrial:
     """One configuration while it is trained.
 
     number, params, seed: which it is. step: steps trained so far. until: the step at which the scheduler
-    decides next, None for never. user_attrs: what `set_user_attr` noted.
+    decides next, None for never. user_attrs: what `set_user_attr` noted; constraints: what `set_constraint` set.
+    datetime_start: when this run of it began.
     """
 
     def __init__(self, job: Job, channel: Channel) -> None:
@@ -47,9 +51,12 @@ class LiveTrial:
         self.step = job.step
         self.until = job.until
         self.user_attrs: dict[str, Any] = {}
+        self.constraints: dict[str, float] = {}
+        self.datetime_start = datetime.now()
         self.verdict = Verdict.CONTINUE
         self.last_metrics: dict[str, float] = {}
         self._channel = channel
+        self._asked: dict[str, Callable[[], Parameter]] = {}
         self._objects: dict[str, stateful.Stateful | stateful.InFiles] | None = None
         self._reports: list[tuple[int, Mapping[str, float]]] = []
         self._saved_at = -math.inf
@@ -190,6 +197,38 @@ class LiveTrial:
         self.user_attrs[key] = value
         self._channel.send(Note(self.number, {key: value}))
 
+    def set_constraint(self, key: str, value: float) -> None:
+        """Say how far the trial is from a limit: it keeps to it where the value is at most 0, as in Optuna.
+
+        The study learns the limit by that: it holds for `best`, and samplers learn to keep to it. In one run of the
+        trial the first value of a key counts. StudyError where the value is no number.
+        """
+        number = checked_number(value, f"constraint {key}")
+        if math.isnan(number):
+            raise StudyError(f"trial.set_constraint: {key} is NaN; give a number, at most 0 where the limit is kept.")
+        if key not in self.constraints:
+            self.constraints[key] = number
+            self._channel.send(Constraint(self.number, key, number))
+
+    # What else an objective for Optuna asks of its trial
+
+    @property
+    def study(self) -> StudyView:
+        """The study, to be read: trials, best_value, best_params, direction… as in Optuna. See StudyView."""
+        if self.job.study is None:
+            raise StudyError("trial.study: this trial is trained outside of a study.")
+        return StudyView(self.job.study)
+
+    @property
+    def distributions(self) -> dict[str, Any]:
+        """Optuna's distributions of the parameters that this run has asked for; needs optuna."""
+        return {name: distribution_of(declare()) for name, declare in self._asked.items()}
+
+    @property
+    def relative_params(self) -> dict[str, Any]:
+        """The values that the sampler proposes for parameters that the training names."""
+        return dict(self.job.suggestions)
+
     # Parameters named by the training, with Optuna's signatures
 
     def suggest_float(
@@ -202,11 +241,24 @@ class LiveTrial:
         """A whole number from low to high."""
         return int(self._suggest(name, lambda: Int(low, high, log=log, step=step)))
 
+    def suggest_uniform(self, name: str, low: float, high: float) -> float:
+        """As suggest_float; Optuna's older name."""
+        return self.suggest_float(name, low, high)
+
+    def suggest_loguniform(self, name: str, low: float, high: float) -> float:
+        """As suggest_float with log=True; Optuna's older name."""
+        return self.suggest_float(name, low, high, log=True)
+
+    def suggest_discrete_uniform(self, name: str, low: float, high: float, q: float) -> float:
+        """As suggest_float with a step; Optuna's older name."""
+        return self.suggest_float(name, low, high, step=q)
+
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """One of the choices."""
         return self._suggest(name, lambda: Categorical(choices))
 
-    def _suggest(self, name: str, declare: Any) -> Any:
+    def _suggest(self, name: str, declare: Callable[[], Parameter]) -> Any:
+        self._asked.setdefault(name, declare)
         if name in self.params:
             return self.params[name]
         if not self.job.define_by_run:

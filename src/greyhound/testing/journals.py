@@ -9,6 +9,7 @@ from dataclasses import fields
 
 from greyhound.events import (
     Beat,
+    Constrained,
     Declared,
     Ended,
     Enqueued,
@@ -145,6 +146,7 @@ def _sample() -> list[Event]:
         Suggested(4.5, 0, "units", (1, 2), {"type": "categorical", "choices": [[1, 2], 3]}),
         Reported(5.0, 0, 1, {"accuracy": 1e-300, "loss": math.inf, "other": math.nan, "tiny": -0.0}),
         Noted(6.0, 0, {"text": "x" * 10_000, "list": [1, [2]]}),
+        Constrained(6.5, 0, "at most, naïve", math.inf),
         Ended(7.0, 0, TrialState.OUT_OF_MEMORY, {}, "abcd", 'line 1\nline "2"', 1.0 / 3.0),
     ]
 

@@ -19,7 +19,7 @@ from greyhound import events as ev
 from greyhound.history import History
 from greyhound.integrations.optuna.distributions import inward, parameter_of
 from greyhound.settings import Settings
-from greyhound.trial import Limit, Objective, TrialState
+from greyhound.trial import Objective, TrialState, of_constraint
 
 OWNER = "optuna"
 FINISHED = {
@@ -94,18 +94,18 @@ class Mirror:
         if state is TrialState.COMPLETED and not all(math.isfinite(value) for value in metrics.values()):
             state = TrialState.DIVERGED
         for name, value in trial.constraints.items():
-            metrics[f"constraint {name}"] = value
-        self._learn(trial, metrics)
+            metrics[of_constraint(name).metric] = value
+        self._learn(trial)
         seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
         self.history.apply(ev.Ended(0.0, row, state, metrics, OWNER, None, seconds))
 
-    def _learn(self, trial: FrozenTrial, metrics: dict[str, float]) -> None:
+    def _learn(self, trial: FrozenTrial) -> None:
         """What only trials tell: the names of the constraints, and how long a training is."""
         settings = self._settings
         known = {limit.metric for limit in settings.limits}
-        new = [name for name in metrics if name.startswith("constraint ") and name not in known]
+        new = [limit for limit in map(of_constraint, trial.constraints) if limit.metric not in known]
         if new:
-            settings = replace(settings, limits=(*settings.limits, *(Limit(name, 0.0) for name in new)))
+            settings = replace(settings, limits=(*settings.limits, *new))
         if trial.state is TheirState.COMPLETE and trial.intermediate_values and not self._fixed_length:
             steps = trial.last_step + 1
             settings = replace(settings, max_steps=max(steps, settings.max_steps or 0))

@@ -10,24 +10,23 @@ import json
 import math
 import warnings
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as TheirState
 
 from greyhound import events as ev
-from greyhound.errors import SpaceError, StorageError
+from greyhound.errors import StorageError
+from greyhound.evaluators.objective import distribution_of, frozen, plain
 from greyhound.integrations.optuna.distributions import parameter_of
 from greyhound.integrations.optuna.mirror import FINISHED, OWNER, objectives
-from greyhound.space import Categorical, Float, Int, Parameter, Space
+from greyhound.space import Categorical, Parameter, Space
 from greyhound.study import Study
-from greyhound.trial import Limit, Trial, TrialState, derive_seed
+from greyhound.trial import TrialState, derive_seed, of_constraint
 
-_SCALARS = (str, int, float, bool, type(None))
 _SQLITE = b"SQLite format 3"
 
 
@@ -58,7 +57,7 @@ def import_study(
         space,
         maximize=[metric for metric, up in zip(names, ups, strict=True) if up],
         minimize=[metric for metric, up in zip(names, ups, strict=True) if not up],
-        subject_to=[str(Limit(_constraint(key), 0.0)) for key in constraints],
+        subject_to=[str(of_constraint(key)) for key in constraints],
         storage=storage,
         name=study_name or theirs.study_name,
         **options,
@@ -106,7 +105,7 @@ def export_study(study: Study, storage: Any = None, name: str | None = None) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         theirs.set_metric_names([goal.metric for goal in goals])
-    theirs.add_trials(_frozen(study, trial) for trial in study.trials if trial.state is not TrialState.RUNNING)
+    theirs.add_trials(frozen(study.history, trial) for trial in study.trials if trial.state is not TrialState.RUNNING)
     return theirs
 
 
@@ -117,7 +116,7 @@ def space_of(distributions: Mapping[str, BaseDistribution]) -> Space:
 
 def distributions_of(space: Space) -> dict[str, BaseDistribution]:
     """A space as Optuna's distributions, as `study.ask` takes them; conditions and constraints are lost."""
-    return {name: _distribution(parameter) for name, parameter in space.parameters.items()}
+    return {name: distribution_of(parameter) for name, parameter in space.parameters.items()}
 
 
 # Inwards
@@ -149,7 +148,7 @@ def _opened(source: Any, name: str | None) -> optuna.Study:
 def _events(trial: FrozenTrial, number: int, names: list[str], study: Study) -> Iterable[ev.Event]:
     began = trial.datetime_start.timestamp() if trial.datetime_start is not None else 0.0
     ended = trial.datetime_complete.timestamp() if trial.datetime_complete is not None else began
-    params = {name: _plain(value) for name, value in trial.params.items()}
+    params = {name: plain(value) for name, value in trial.params.items()}
     declared = not study.history.define_by_run
     if declared:
         params = study.history.space.validate(params)
@@ -167,24 +166,15 @@ def _events(trial: FrozenTrial, number: int, names: list[str], study: Study) -> 
     metrics = dict(zip(names, trial.values or (), strict=False)) if state is not TrialState.FAILED else {}
     if state is TrialState.COMPLETED and not all(math.isfinite(value) for value in metrics.values()):
         state = TrialState.DIVERGED
-    metrics |= {_constraint(key): value for key, value in trial.constraints.items()}
+    metrics |= {of_constraint(key).metric: value for key, value in trial.constraints.items()}
     error = trial.system_attrs.get("fail_reason") if state is TrialState.FAILED else None
     yield ev.Ended(ended, number, state, metrics, OWNER, error, max(0.0, ended - began))
 
 
 def _parameter(distribution: BaseDistribution) -> Parameter:
     if isinstance(distribution, CategoricalDistribution):
-        return Categorical([_plain(choice) for choice in distribution.choices])
+        return Categorical([plain(choice) for choice in distribution.choices])
     return parameter_of(distribution)
-
-
-def _constraint(key: str) -> str:
-    return f"constraint {key}"
-
-
-def _plain(value: Any) -> Any:
-    """A choice as both sides can keep it: what is no scalar becomes text."""
-    return value if isinstance(value, _SCALARS) else repr(value)
 
 
 def _is_json(value: Any) -> bool:
@@ -193,51 +183,3 @@ def _is_json(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-# Outwards
-
-
-def _frozen(study: Study, trial: Trial) -> FrozenTrial:
-    goals, limits, space = study.history.objectives, study.history.limits, study.history.space
-    state = TheirState.PRUNED
-    if trial.state is TrialState.COMPLETED:
-        state = TheirState.COMPLETE
-    elif trial.state.failed:
-        state = TheirState.FAIL
-    names = [goal.metric for goal in goals]
-    curve = study.history.curve(trial.number, names[0]) if len(names) == 1 else ([], [])
-    frozen = optuna.create_trial(
-        state=state,
-        values=[trial.metrics[name] for name in names] if state is TheirState.COMPLETE else None,
-        params={name: _plain(value) for name, value in trial.params.items()},
-        distributions={name: _distribution(space[name]) for name in trial.params},
-        intermediate_values={step - 1: value for step, value in zip(*curve, strict=True)},
-        user_attrs={
-            **{name: value for name, value in trial.metrics.items() if name not in names},
-            **trial.attrs,
-            "greyhound": {"trial": trial.number, "state": trial.state.value, "source": trial.source},
-        },
-        system_attrs={"fail_reason": trial.error} if trial.error and state is TheirState.FAIL else {},
-        constraints={
-            str(limit): _over(limit, trial.metrics[limit.metric]) for limit in limits if limit.metric in trial.metrics
-        },
-    )
-    frozen.datetime_start = datetime.fromtimestamp(trial.started)
-    frozen.datetime_complete = datetime.fromtimestamp(trial.ended or trial.started)
-    return frozen
-
-
-def _over(limit: Limit, value: float) -> float:
-    return value - limit.bound if limit.upper else limit.bound - value
-
-
-def _distribution(parameter: Parameter) -> BaseDistribution:
-    if isinstance(parameter, Float):
-        return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
-    if isinstance(parameter, Int):
-        return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
-    choices = getattr(parameter, "choices", None)
-    if choices is None:
-        raise SpaceError(f"{parameter!r} has no counterpart in Optuna.")
-    return CategoricalDistribution([_plain(choice) for choice in choices])
