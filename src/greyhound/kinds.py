@@ -324,16 +324,33 @@ class _Listed(Parameter):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Categorical(_Listed):
-    """One of several choices without an order: str, int, float, bool, None, or tuples of these."""
+    """One of several choices without an order: str, int, float, bool, None, or tuples of these.
+
+    weights: how likely each choice is held to be good, one number of at least 0 a choice, in their order: a prior in
+    full, instead of `prior`.
+    """
 
     kind: ClassVar[str] = "categorical"
     choices: Sequence[Any]
+    _: KW_ONLY
+    weights: Sequence[float] | None = None
 
     def _check(self) -> None:
         self._check_choices("choices")
+        if self.weights is None:
+            return
+        given = list(self.weights) if isinstance(self.weights, Iterable) else []
+        if len(given) != len(self.choices):
+            raise SpaceError(f"weights must hold a number for each of the {len(self.choices)} choices; got {given}.")
+        weights = tuple(as_number(weight, "a weight") for weight in given)
+        if min(weights) < 0 or not 0 < sum(weights) < math.inf:
+            raise SpaceError(f"weights must be at least 0, one of them above; got {given}.")
+        if self.prior is not None:
+            raise SpaceError("weights and prior say the same; leave one of them out.")
+        self._set(weights=weights)
 
     def _arguments(self) -> Mapping[str, Any]:
-        return {"choices": self.choices}
+        return {"choices": self.choices, **({} if self.weights is None else {"weights": self.weights})}
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -378,7 +395,7 @@ class Bool(_Listed):
 _KINDS: Mapping[str, tuple[type[Parameter], tuple[str, ...], tuple[str, ...]]] = {
     "float": (Float, ("low", "high"), ("log", "step")),
     "int": (Int, ("low", "high"), ("log", "step")),
-    "categorical": (Categorical, ("choices",), ()),
+    "categorical": (Categorical, ("choices",), ("weights",)),
     "ordinal": (Ordinal, ("values",), ()),
     "bool": (Bool, (), ()),
 }

@@ -117,6 +117,36 @@ def test_a_space_converts_and_is_tuned_by_our_own_loop():
     assert converted.arguments(study.best.params)["lr"] == study.best.metrics["value"]
 
 
+PROBABLE = {
+    "model": hp.pchoice("model", [(0.1, "linear"), (0.7, {"depth": hp.uniform("depth", 0, 1)}), (0.2, "trees")]),
+    "lr": hp.uniform("lr", 0, 1),
+}
+
+
+def test_the_probabilities_of_pchoice_are_those_of_the_first_draws():
+    converted = convert(PROBABLE)
+    assert converted.space["model"] == gh.Categorical([0, 1, 2], weights=[0.1, 0.7, 0.2])
+    assert converted.space["depth"].when == {"model": (1,)}
+    drawn = []
+    for seed in range(100):
+        trials = Trials()
+        search(
+            lambda _: 0.0, PROBABLE, 3, seed, algo=functools.partial(greyhound.suggest, sampler="random"), trials=trials
+        )
+        drawn += [trial["misc"]["vals"]["model"][0] for trial in trials.trials]
+    shares = np.bincount(drawn, minlength=3) / len(drawn)
+    np.testing.assert_allclose(shares, [0.1, 0.7, 0.2], atol=0.12)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "gp"])
+def test_an_option_that_is_held_improbable_is_found_where_it_is_better(sampler):
+    def objective(config):
+        return config["lr"] + (config["model"] != "linear")
+
+    best = search(objective, PROBABLE, 30, algo=functools.partial(greyhound.suggest, sampler=sampler))
+    assert best["model"] == 0
+
+
 @pytest.mark.parametrize("label", ["lr", "units", "c", "levels", "leaf", "sd", "shift"])
 def test_values_go_there_and_back(label):
     converted = convert(SPACE)

@@ -22,10 +22,11 @@ PARAMETERS = [
     gh.Categorical(["sgd", "adamw", "lion"], prior=("lion", 0.6)),
     gh.Bool(prior=(True, 0.8)),
 ]
+WEIGHTED = gh.Categorical(["sgd", "adamw", "lion", "lbfgs"], weights=[1, 6, 3, 0])
 MIDDLES = (np.arange(24_000) + 0.5) / 24_000
 
 
-@pytest.mark.parametrize("parameter", PARAMETERS, ids=repr)
+@pytest.mark.parametrize("parameter", [*PARAMETERS, WEIGHTED], ids=repr)
 def test_the_density_integrates_to_one(parameter):
     assert np.exp(log_density(parameter, MIDDLES)).mean() == pytest.approx(1.0, abs=1e-3)
 
@@ -37,13 +38,41 @@ def test_the_density_is_highest_at_the_guess(parameter):
     assert at_guess > log_density(parameter, MIDDLES).min() + 0.1
 
 
-@pytest.mark.parametrize("parameter", PARAMETERS, ids=repr)
+@pytest.mark.parametrize("parameter", [*PARAMETERS, WEIGHTED], ids=repr)
 def test_believed_points_follow_the_density(parameter):
     units = np.array([believed(parameter, unit) for unit in MIDDLES])
     cells = parameter.size if parameter.size is not None and parameter.size <= 4 else 60
     found = np.histogram(units, cells, (0.0, 1.0))[0] / len(units)
     wanted = np.exp(log_density(parameter, MIDDLES)).reshape(cells, -1).mean(axis=1) / cells
     np.testing.assert_allclose(found, wanted, atol=2e-3)
+
+
+def test_weights_are_chances_and_rule_nothing_out():
+    chances = np.exp(log_density(WEIGHTED, np.array([0.1, 0.3, 0.6, 0.9]))) / 4
+    np.testing.assert_allclose(chances, [0.103, 0.593, 0.299, 0.005], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ([1], "weights must hold a number for each of the 2 choices; got \\[1\\]"),
+        ([1, -1], "weights must be at least 0, one of them above"),
+        ([0, 0], "weights must be at least 0, one of them above"),
+        (["a", 1], "a weight"),
+        (3, "weights must hold a number for each of the 2 choices"),
+    ],
+)
+def test_wrong_weights_are_told(weights, said):
+    with pytest.raises(SpaceError, match=said):
+        gh.Categorical(["a", "b"], weights=weights)
+
+
+def test_weights_and_a_prior_together_are_refused_and_weights_are_written_down():
+    with pytest.raises(SpaceError, match="weights and prior say the same"):
+        gh.Categorical(["a", "b"], weights=[1, 2], prior="a")
+    space = gh.Space(kind=gh.Categorical(["a", "b"], weights=[1, 2]))
+    assert gh.Space.from_dict(space.to_dict()) == space
+    assert space != gh.Space(kind=gh.Categorical(["a", "b"], weights=[2, 1]))
 
 
 def test_a_guess_alone_is_held_by_half():

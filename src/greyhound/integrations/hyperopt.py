@@ -98,8 +98,9 @@ class Converted:
 def convert(expression: Any) -> Converted:
     """A space written with `hp.*` (a dict, a list, a choice…) as one of ours.
 
-    Nested choices become conditions. hp.normal and its kin are searched by their quantiles; the probabilities of
-    hp.pchoice are not kept. SpaceError where a distribution is unknown, or its bounds are expressions.
+    Nested choices become conditions. hp.normal and its kin are searched by their quantiles. The probabilities of
+    hp.pchoice are weights: the search begins by them, and follows them less with every result. SpaceError where a
+    distribution is unknown, or its bounds are expressions.
     """
     require("hyperopt", "hyperopt")
     from hyperopt.pyll import as_apply
@@ -217,7 +218,7 @@ def _randint(low: int, high: Any = None) -> _Kind:
 
 
 def _categorical(p: Any, upper: Any = None) -> _Kind:
-    return _Kind(Categorical(range(len(p))), int, int)
+    return _Kind(Categorical(range(len(p)), weights=p), int, int)
 
 
 def _within(low: float, high: float) -> Callable[[float], float]:

@@ -2,7 +2,8 @@
 
 A guess g held with s (0 to 1) is a density on the unit interval: with weight s a normal one around g, cut off at the
 ends and of standard deviation (1 − s)/2, with weight 1 − s uniform; for choices without an order, weight s on g. No
-value is ruled out, so a wrong guess costs trials but not the optimum.
+value is ruled out, so a wrong guess costs trials but not the optimum. Where each choice has a weight they have those
+chances, but for a small share that all have alike.
 
 Models multiply their acquisition with the density to the power β/n after n trials; β is a tenth of the budget's
 trials, at least 5, or 10 where trials are not limited. Samplers without a model draw β/(β + n) of their points from
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from greyhound.space import Space
 
 _FADING = 10.0
+_OPEN = 0.02
+"""The share of trials for which weights do not count."""
 _SHRUNK = 5.0
 
 
@@ -56,8 +59,12 @@ def rank_correlation(first: Floats, second: Floats) -> float:
 
 def log_density(parameter: Parameter, units: Floats) -> Floats:
     """log of the density at places in [0, 1], (n,); 0 for a parameter without a prior."""
-    if parameter.prior is None or parameter.size == 1:
+    if parameter.size == 1 or not has_prior(parameter):
         return np.zeros(len(units))
+    if (chances := _chances(parameter)) is not None:
+        count = len(chances)
+        cells = np.floor(units * count).clip(0, count - 1).astype(int)
+        return np.asarray(np.log(count * chances[cells]))
     guess, sure = parameter.prior
     middle = parameter.encode(guess)
     if isinstance(parameter, Categorical | Bool):
@@ -72,8 +79,11 @@ def log_density(parameter: Parameter, units: Floats) -> Floats:
 
 def believed(parameter: Parameter, unit: float) -> float:
     """A place in [0, 1] that follows the prior where `unit` is uniform; the unit itself where there is none."""
-    if parameter.prior is None:
+    if not has_prior(parameter):
         return unit
+    if isinstance(parameter, Categorical) and (chances := _chances(parameter)) is not None:
+        cell = int(np.searchsorted(np.cumsum(chances)[:-1], unit, side="right"))
+        return parameter.encode(parameter.choices[cell])
     guess, sure = parameter.prior
     middle = parameter.encode(guess)
     if unit >= sure:
@@ -95,7 +105,7 @@ def guided(history: History, units: Floats, at: int, chance: float) -> Floats:
         return units
     if at == 0:
         pairs = zip(parameters, units.tolist(), strict=True)
-        return np.array([unit if p.prior is None else p.encode(p.prior[0]) for p, unit in pairs])
+        return np.array([believed(p, unit) if p.prior is None else p.encode(p.prior[0]) for p, unit in pairs])
     beta = fading(history)
     if chance >= beta / (beta + at):
         return units
@@ -104,4 +114,17 @@ def guided(history: History, units: Floats, at: int, chance: float) -> Floats:
 
 def has_priors(space: Space) -> bool:
     """Whether the user guessed at any parameter."""
-    return any(parameter.prior is not None for parameter in space.parameters.values())
+    return any(has_prior(parameter) for parameter in space.parameters.values())
+
+
+def has_prior(parameter: Parameter) -> bool:
+    """Whether the user guessed at this one, by a prior or by weights."""
+    return parameter.prior is not None or getattr(parameter, "weights", None) is not None
+
+
+def _chances(parameter: Parameter) -> Floats | None:
+    """How likely each choice is held to be, (k,), above 0, in all 1; None where there are no weights."""
+    if not isinstance(parameter, Categorical) or parameter.weights is None:
+        return None
+    weights = np.array(parameter.weights)
+    return np.asarray((1.0 - _OPEN) * weights / weights.sum() + _OPEN / len(weights))
