@@ -54,6 +54,27 @@ def test_a_multirun_is_a_study_whose_jobs_pause_survive_kills_and_fail_alone(tmp
     assert (tmp_path / "sweep" / "multirun.yaml").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("chosen", ["basic", "joblib"])
+def test_a_launcher_is_not_used_and_a_warning_says_what_to_write(tmp_path, chosen):
+    launchers = tmp_path / "more" / "hydra" / "launcher"
+    launchers.mkdir(parents=True)
+    (launchers / "joblib.yaml").write_text("_target_: hydra_plugins.joblib.JoblibLauncher\nn_jobs: 4\n")
+    (tmp_path / "app.py").write_text(
+        "import hydra\n\n@hydra.main(config_path='more', config_name=None, version_base='1.3')\n"
+        "def main(cfg):\n    return cfg.x\n\nmain()\n"
+    )
+    options = ["workers=1", "sampler=random", "progress=false", "budget=1 trials"]
+    done = subprocess.run(
+        [sys.executable, "app.py", "-m", "hydra/sweeper=greyhound", f"hydra/launcher={chosen}", "+x=interval(0, 1)",
+         *(f"hydra.sweeper.{each}" for each in options), "hydra.sweep.dir=sweep"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    warned = "hydra/launcher=joblib is not used" in done.stderr and "hydra.sweeper.workers" in done.stderr
+    assert warned == (chosen == "joblib")
+    assert len(Study.load(tmp_path / "sweep" / "greyhound.db").trials) == 1
+
+
 def sweep_of(text):
     return OverridesParser.create().parse_override(text)
 

@@ -10,6 +10,7 @@ early or paused; with `greyhound.integrations.hydra.current_trial().checkpoint(.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,8 @@ def sweep(
     """Run a sweep; its study. arguments: overrides, sweeps among them. options: those of `tune`.
 
     The study is kept in greyhound.db in the sweep's folder, unless storage is given; results go to
-    optimization_results.yaml there. EvaluationError where there is nothing to sweep.
+    optimization_results.yaml there. EvaluationError where there is nothing to sweep; a warning where a launcher was
+    chosen, which is not used.
     """
     omegaconf = require("omegaconf", "hydra")
     parser = require("hydra.core.override_parser.overrides_parser", "hydra").OverridesParser
@@ -43,6 +45,7 @@ def sweep(
     swept = {each.key_or_group: each for each in overrides if each.is_sweep_override()}
     if not swept:
         raise EvaluationError("there is nothing to sweep: write for example 'lr=tag(log, interval(1e-4, 1e-1))'.")
+    _check_launcher(config)
     fixed = [each.input_line for each in overrides if not each.is_sweep_override()]
     space = Space({name: parameter(each, _usual(config, name)) for name, each in swept.items()})
     folder = Path(str(config.hydra.sweep.dir))  # read here, so that a time in it is the same in all workers
@@ -125,6 +128,17 @@ def written(value: Any) -> str:
         return str(value)
     types = require("hydra.core.override_parser.types", "hydra")
     return str(types.QuotedString(value, types.Quote.single).with_quotes())
+
+
+def _check_launcher(config: Any) -> None:
+    """Say so where a launcher was chosen: jobs that pause, and begin as others end, cannot go to one in batches."""
+    chosen = config.hydra.runtime.choices.get("hydra/launcher", "basic")
+    if chosen not in ("basic", None):
+        warnings.warn(
+            f"hydra/launcher={chosen} is not used: this sweeper runs jobs in worker processes of its own; "
+            f"how many, and on what, say hydra.sweeper.workers, gpus_per_trial and cores_per_trial.",
+            stacklevel=2,
+        )
 
 
 def _usual(config: Any, name: str) -> Any:
