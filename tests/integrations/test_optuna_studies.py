@@ -73,7 +73,7 @@ def test_a_study_comes_from_every_storage_and_goes_on(kind, tmp_path):
         assert trial.metrics["constraint small"] == frozen.constraints["small"] if not trial.state.failed else True
         assert trial.started == frozen.datetime_start.timestamp()
     ours.close()
-    more = {"storage": tmp_path / "ours.db", "name": "ours", "subject_to": "constraint small <= 0"}
+    more = {"storage": tmp_path / "ours.db", "name": "ours"}
     again = gh.tune(simple, budget="+2 trials", workers="serial", progress=False, **more)
     assert again.trials[20].params["x"] == 2.0  # what waited in Optuna goes first
     assert len(again.trials) == 22
@@ -118,6 +118,7 @@ def test_there_and_back_is_the_same(tmp_path):
         assert one.values == (other.values if one.state == optuna.trial.TrialState.COMPLETE else None)
         assert one.datetime_start == other.datetime_start
         assert one.user_attrs["twice"] == other.user_attrs["twice"]
+        assert one.constraints == other.constraints
     assert back.best_params == theirs.best_params
     with pytest.raises(optuna.exceptions.DuplicatedStudyError):
         export_study(import_study(theirs), storage=f"sqlite:///{tmp_path}/back.db", name="back")

@@ -19,7 +19,7 @@ from greyhound import events as ev
 from greyhound.history import History
 from greyhound.integrations.optuna.distributions import inward, parameter_of
 from greyhound.settings import Settings
-from greyhound.trial import Objective, TrialState, of_constraint
+from greyhound.trial import Objective, TrialState
 
 OWNER = "optuna"
 FINISHED = {
@@ -93,25 +93,20 @@ class Mirror:
         metrics = dict(zip((each.metric for each in self.objectives), trial.values or (), strict=False))
         if state is TrialState.COMPLETED and not all(math.isfinite(value) for value in metrics.values()):
             state = TrialState.DIVERGED
-        for name, value in trial.constraints.items():
-            metrics[of_constraint(name).metric] = value
-        self._learn(trial)
+        for key, value in trial.constraints.items():
+            self.history.apply(ev.Constrained(0.0, row, key, value))
+        self._learn_length(trial)
         seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
         self.history.apply(ev.Ended(0.0, row, state, metrics, OWNER, None, seconds))
 
-    def _learn(self, trial: FrozenTrial) -> None:
-        """What only trials tell: the names of the constraints, and how long a training is."""
-        settings = self._settings
-        known = {limit.metric for limit in settings.limits}
-        new = [limit for limit in map(of_constraint, trial.constraints) if limit.metric not in known]
-        if new:
-            settings = replace(settings, limits=(*settings.limits, *new))
-        if trial.state is TheirState.COMPLETE and trial.intermediate_values and not self._fixed_length:
-            steps = trial.last_step + 1
-            settings = replace(settings, max_steps=max(steps, settings.max_steps or 0))
-        if settings != self._settings:
-            self._settings = settings
-            self.history.apply(ev.Declared(0.0, settings.to_json()))
+    def _learn_length(self, trial: FrozenTrial) -> None:
+        """How long a training is, which only trials tell."""
+        if trial.state is not TheirState.COMPLETE or not trial.intermediate_values or self._fixed_length:
+            return
+        steps = trial.last_step + 1
+        if steps > (self._settings.max_steps or 0):
+            self._settings = replace(self._settings, max_steps=steps)
+            self.history.apply(ev.Declared(0.0, self._settings.to_json()))
 
 
 def objectives(maximised: list[bool]) -> list[Objective]:

@@ -25,7 +25,7 @@ from greyhound.integrations.optuna.distributions import parameter_of
 from greyhound.integrations.optuna.mirror import FINISHED, OWNER, objectives
 from greyhound.space import Categorical, Parameter, Space
 from greyhound.study import Study
-from greyhound.trial import TrialState, derive_seed, of_constraint
+from greyhound.trial import TrialState, derive_seed
 
 _SQLITE = b"SQLite format 3"
 
@@ -52,12 +52,10 @@ def import_study(
     ups = [direction is optuna.study.StudyDirection.MAXIMIZE for direction in theirs.directions]
     names = theirs.metric_names or [objective.metric for objective in objectives(ups)]
     trials = theirs.get_trials(deepcopy=False)
-    constraints = {key: None for trial in trials for key in trial.constraints}
     study = Study(
         space,
         maximize=[metric for metric, up in zip(names, ups, strict=True) if up],
         minimize=[metric for metric, up in zip(names, ups, strict=True) if not up],
-        subject_to=[str(of_constraint(key)) for key in constraints],
         storage=storage,
         name=study_name or theirs.study_name,
         **options,
@@ -162,11 +160,12 @@ def _events(trial: FrozenTrial, number: int, names: list[str], study: Study) -> 
             yield ev.Reported(ended, number, step + 1, {names[0]: value})
     if attrs := {key: value for key, value in trial.user_attrs.items() if _is_json(value)}:
         yield ev.Noted(ended, number, attrs)
+    for key, value in trial.constraints.items():
+        yield ev.Constrained(ended, number, key, value)
     state = FINISHED[trial.state]
     metrics = dict(zip(names, trial.values or (), strict=False)) if state is not TrialState.FAILED else {}
     if state is TrialState.COMPLETED and not all(math.isfinite(value) for value in metrics.values()):
         state = TrialState.DIVERGED
-    metrics |= {of_constraint(key).metric: value for key, value in trial.constraints.items()}
     error = trial.system_attrs.get("fail_reason") if state is TrialState.FAILED else None
     yield ev.Ended(ended, number, state, metrics, OWNER, error, max(0.0, ended - began))
 
