@@ -164,6 +164,7 @@ class Study:
         rules = {} if space is None else space.constraints
         functions = {name: rule for name, rule in rules.items() if callable(rule)}
         self._session = Session(journal, functions, clock, callbacks)
+        self._records = Records(self._session, self.name)
         self._clock = clock
         self._prepared: tuple[int, list[dict[str, Any]]] | None = None
         self._folder = Path(checkpoints) if checkpoints is not None else folder_beside(journal)
@@ -682,7 +683,7 @@ class Study:
             parent=parent,
             suggestions=record.proposed,
             define_by_run=self.history.define_by_run,
-            study=Records(self._session, self.name),
+            study=self._records,
         )
         live = LiveTrial(job, _Direct(self))
         self._live[number] = live

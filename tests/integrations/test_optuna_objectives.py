@@ -50,9 +50,13 @@ def test_worker_processes_read_the_study_from_its_file(tmp_path, monkeypatch):
     assert any(trial.attrs["seen"][1] is not None for trial in study.trials)
 
 
-def test_worker_processes_cannot_read_a_study_in_memory():
-    study = gh.tune(lambda trial: trial.study.study_name and 1.0, budget="1 trials", workers=1, **QUIET)
-    assert "give storage='study.db'" in study.trials[0].error
+def test_worker_processes_read_a_study_in_memory_as_it_was_when_a_trial_was_last_handed_out(monkeypatch):
+    monkeypatch.setattr(gh.Study, "name", "given")
+    study = gh.tune(objective, budget="8 trials", workers=1, sampler="random", **QUIET)
+    check(study, 8)
+    for trial in study.trials:
+        kept = [other.metrics["value"] for other in study.trials[: trial.number] if other.params["x"] >= 0.5]
+        assert trial.attrs["seen"] == [trial.number + 1, min(kept, default=None)]
 
 
 def test_constraints_survive_a_kill(tmp_path):

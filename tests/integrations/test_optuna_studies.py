@@ -77,6 +77,7 @@ def test_a_study_comes_from_every_storage_and_goes_on(kind, tmp_path):
     again = gh.tune(simple, budget="+2 trials", workers="serial", progress=False, **more)
     assert again.trials[20].params["x"] == 2.0  # what waited in Optuna goes first
     assert len(again.trials) == 22
+    assert [str(limit) for limit in again.history.limits] == ["constraint small <= 0"]
 
 
 def test_with_a_space_a_study_goes_on_as_a_declared_one():
