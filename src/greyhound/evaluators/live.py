@@ -201,7 +201,7 @@ class LiveTrial:
         """Say how far the trial is from a limit: it keeps to it where the value is at most 0, as in Optuna.
 
         The study learns the limit by that: it holds for `best`, and samplers learn to keep to it. In one run of the
-        trial the first value of a key counts. StudyError where the value is no number.
+        trial the first value of a key counts, of several folds the last one's. StudyError where the value is no number.
         """
         number = checked_number(value, f"constraint {key}")
         if math.isnan(number):
