@@ -38,7 +38,7 @@ def tried(sampler, goals):
 
 
 @pytest.mark.parametrize("sampler", LEARNING, ids=str)
-def test_most_trials_keep_to_a_limit_that_the_objectives_pull_away_from(sampler, goals):
+def test_trials_keep_to_a_limit_that_the_objectives_pull_away_from(sampler, goals):
     sizes = tried(sampler, goals)
-    assert np.mean(sizes <= 0.5) >= 0.3, "by chance it is an eighth; at the edge it is a half"
+    assert np.mean(sizes <= 0.55) >= 0.4, "by chance it is a sixth; who knows the edge tries both of its sides"
     assert sizes[sizes <= 0.5].max() > 0.35, "and go on to its edge"

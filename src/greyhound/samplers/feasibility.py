@@ -25,7 +25,7 @@ _MOST_POINTS = 150
 """Trials of each kind that a process is fitted to, evenly over their numbers."""
 _EVALUATIONS = 15
 _CAUTION = 3.0
-"""Power of the probability of a result: a failure costs more than a trial, and the border is bisected else."""
+"""Power of the probability that all goes well: a failure costs more than a trial, and the border is bisected else."""
 _UNSURE = 0.1
 """Standard deviation added to what is believed of a yes or no."""
 
@@ -44,8 +44,8 @@ class Feasibility:
         total = self.log_within(rows, active)
         if self._success is not None:
             means, stds = self._success.predict(Z)
-            total = total + _CAUTION * log_probability_below(-means, np.hypot(stds, _UNSURE), -0.5)[:, 0]
-        return total
+            total = total + log_probability_below(-means, np.hypot(stds, _UNSURE), -0.5)[:, 0]
+        return _CAUTION * total
 
     def log_within(self, rows: Floats, active: Bools) -> Floats:
         """log of the chance that the limits hold at snapped rows, (q,). active: (q, d)."""

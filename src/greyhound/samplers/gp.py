@@ -1,10 +1,11 @@
 """Bayesian optimisation with a Gaussian process.
 
 A process models each of several transforms of the losses: losses of trainings have long tails, and which transform
-fits depends on the task. The expected improvements of the transforms, each in its own standard deviations, are
-added up, weighted by how well each foretells the order of the results, every one predicted from the others. Trials
-that run are believed to give what the model expects of them. Where trials fail or there are limits, the chance that
-all goes well weighs the improvement: see `feasibility`.
+fits depends on the task. Each suggestion is the best under one of them, drawn with weights by how well each foretells
+the order of the results, every one predicted from the others: one that stretches the differences of good results
+stays near the best, one that does not looks further away, and in turns neither is stuck. Trials that run are believed
+to give what the model expects of them. Where trials fail or there are limits, the chance that all goes well weighs
+the improvement: see `feasibility`.
 
 Sources: Jones et al. 1998, "Efficient global optimization"; transforms: Cowen-Rivers et al. 2022, "HEBO", and
 the Gaussian copula of Salinas et al. 2020; feasibility: Gardner et al. 2014, "Bayesian optimization with
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from scipy.special import log_ndtr, logsumexp, ndtri
+from scipy.special import log_ndtr, ndtri
 from scipy.stats import rankdata
 
 from greyhound.numeric import gp, threads
@@ -49,8 +50,8 @@ _MOST_FITTED = 120
 _MOST_CACHED = 64
 _SHARPNESS = 0.15
 """How fast weights of transforms fall with their score, a datum."""
-_LEAST_WEIGHT = -5.0
-"""log of the weight, beside the best's, below which a transform is left out."""
+_LEAST_WEIGHT = 0.01
+"""The weight, beside the best's, below which a transform is left out."""
 _SCREENED = 150
 """From so many data on fewer configurations are screened, as each takes longer."""
 _FEWEST_KNOWN = 5
@@ -93,6 +94,7 @@ class GP:
             taken = set(cube.keys(history.X)) if len(history) else set()
             while len(found) < count:
                 drawn = draw_new(history, rng, seen) if explores(data, rng) else None
+                model.draw(rng)
                 params = drawn or self._next(history, cube, model, taken, seen, rng)
                 if params is None:
                     break
@@ -106,6 +108,7 @@ class GP:
             return None
         with threads.one():
             model = Model(history, cube, data, self.transforms)
+            model.draw(np.random.default_rng([history.seed, len(history)]))
         return lambda configurations: model.score(cube.rows(configurations))
 
     def _next(
@@ -136,7 +139,10 @@ class GP:
 
 
 class Model:
-    """What is believed of a study: a process for each transform, one for success, and what to beat."""
+    """What is believed of a study: a process for each transform, one for success, and what to beat.
+
+    The transform that speaks is the one with most weight until `draw` chooses another.
+    """
 
     def __init__(self, history: History, cube: Cube, data: Results, transforms: Sequence[str]) -> None:
         self._cube = cube
@@ -151,10 +157,10 @@ class Model:
         within = np.isin(data.known[kept], data.feasible)
         noise = (_relative(data.doubts, losses), loudness(history, data.known))
         views = [View(name, Z, owners, losses, trend, kept, within, noise, cube.dimension) for name in transforms]
-        weights = _log_weights([view.order_score(losses[kept]) for view in views], len(kept))
-        counts = weights > _LEAST_WEIGHT
-        self._views = [view for view, there in zip(views, counts, strict=True) if there]
-        self._log_weights = weights[counts]
+        weights = _weights([view.order_score(losses[kept]) for view in views], len(kept))
+        self._views = [view for view, weight in zip(views, weights, strict=True) if weight]
+        self._weights = weights[weights > 0]
+        self._view = self._views[int(self._weights.argmax())]
         self._any_within = bool(within.any())
         self.size = len(kept)
         self._feasible = Feasibility(history, data, self._layout) if history.limits or len(data.failed) else None
@@ -164,15 +170,17 @@ class Model:
         for number in data.pending[-32:]:
             self.believe(X[number], active[number][None])
 
+    def draw(self, rng: np.random.Generator) -> None:
+        """Let one of the transforms speak, drawn by weight."""
+        self._view = self._views[int(rng.choice(len(self._views), p=self._weights))]
+
     def score(self, rows: Floats) -> Floats:
         """log of the acquisition at snapped rows."""
         active = self._cube.activity(rows)
         scores = self._trust * self._cube.log_prior(rows)
         if self._any_within:
             Z, _ = self._layout.embed(rows, active)
-            trend = self._trend(rows)
-            gains = np.stack([view.log_gain(Z, trend) for view in self._views], axis=1)
-            scores = scores + logsumexp(gains + self._log_weights, axis=1)
+            scores = scores + self._view.log_gain(Z, self._trend(rows))
         if self._feasible is not None:
             scores = scores + self._feasible.log_chance(rows, active)
         return scores
@@ -241,9 +249,11 @@ class View:
         self._process = gp.condition(self._Z, self._owners, self._targets, self._theta, self._doubts, self._loudness)
 
 
-def _log_weights(scores: Sequence[float], count: int) -> Floats:
-    """Weights of the transforms: the better a transform foretells which of two results is lower, the more it counts."""
-    return _SHARPNESS * count * (np.asarray(scores) - max(scores))
+def _weights(scores: Sequence[float], count: int) -> Floats:
+    """Chances of the transforms: the better a transform foretells which of two results is lower, the more it counts."""
+    weights = np.exp(_SHARPNESS * count * (np.asarray(scores) - max(scores)))
+    weights[weights < _LEAST_WEIGHT] = 0.0
+    return np.asarray(weights / weights.sum())
 
 
 class Trend:
