@@ -77,10 +77,10 @@ def test_after_five_were_finished_what_has_lost_its_chance_is_stopped_for_good_a
 
 
 @pytest.mark.parametrize("risk", [0.0, 0.05])
-def test_after_twenty_were_finished_what_may_win_is_not_held_back(risk):
+def test_after_eight_were_finished_what_may_win_is_not_held_back(risk):
     made = study(FreezeThaw(risk=risk))
-    for number in range(20):
-        finish(made, 0.1 + 0.04 * number)
+    for number in range(8):
+        finish(made, 0.1 + 0.1 * number)
     assert first_verdict(made, 0.01) is gh.Verdict.CONTINUE
     assert first_verdict(made, 0.95) is (gh.Verdict.STOP if risk else gh.Verdict.PAUSE)
 

@@ -8,7 +8,7 @@ newest configurations as they looked then, so that it follows what the sampler h
 index goes first. Where early steps tell little, forecasts are uncertain, few are told apart, and trainings finish.
 
 A trial that was resumed trains to its end: its result teaches the sampler more than a second look would save. One is
-stopped for good only when the chance that it would finish best is below `risk`. Once many trainings have finished the
+stopped for good only when the chance that it would finish best is below `risk`. Once some trainings have finished the
 rest are not held back at their look: what the sampler proposes by then is so alike that early steps can't rank it.
 
 Sources: Swersky, Snoek & Adams 2014, "Freeze-thaw Bayesian optimization", for pausing and resuming by forecasts; the
@@ -42,10 +42,8 @@ _LOOKS = 1 / 4
 """First looks have at least this share of all steps, so that trials which are all alike are not polished."""
 _TOLD = 5
 """So many random configurations, and so many of the sampler's, have been looked at before they are compared."""
-_TAUGHT = 8
-"""From so many finished trainings on the sampler is trusted with nearly all starts."""
-_LEARNED = 20
-"""From so many finished trainings on what can still win goes on at once: the sampler proposes nothing else by then."""
+_LEARNED = 8
+"""From so many finished trainings on the sampler is trusted with all starts, and what can still win goes on at once."""
 _MAY_WIN = 0.05
 """The chance to finish best that such a trial needs."""
 _BISECTIONS = 40
@@ -141,17 +139,15 @@ def _start(history: History, forecast: Finals) -> Start:
     """A new configuration: the sampler's, or one drawn at random.
 
     Of three in a row the first is random, the last the sampler's, and the middle one random as long as the sampler's
-    have not turned out better than the random ones; once eight trainings are finished every ninth is random. In a
-    finite space all are the sampler's, which knows what is left.
+    have not turned out better than the random ones; once eight trainings are finished all are the sampler's. So are
+    they in a finite space, of which it knows what is left.
     """
     number = len(history)
     if number < _FIRST or history.define_by_run or history.space.size is not None:
         return Start()
-    if history.count(TrialState.COMPLETED) >= _TAUGHT:
-        drawn = number % 9 == 0
-    else:
-        drawn = number % 3 == 0 or (number % 3 == 1 and not _sampler_helps(forecast))
-    if not drawn:
+    if history.count(TrialState.COMPLETED) >= _LEARNED:
+        return Start()
+    if number % 3 == 2 or (number % 3 == 1 and _sampler_helps(forecast)):
         return Start()
     import numpy as np
 
