@@ -59,7 +59,7 @@ def test_a_level_plain_is_left_for_what_lies_in_it(sampler):
     assert sum(loss < 0.6 for loss in found) >= 2
 
 
-@pytest.mark.parametrize("sampler", ["gp", "tpe", "boosting"])
+@pytest.mark.parametrize("sampler", ["gp", "tpe", "boosting", "gp+genetic"])
 def test_as_often_as_results_tie_a_configuration_is_random(sampler):
     def randoms(tie):
         history = begun(max_steps=1, space=SPACE)

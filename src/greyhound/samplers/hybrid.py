@@ -4,7 +4,7 @@ Parts that do not learn (grid, sobol, random) take turns for the first trials, a
 configuration (a Gaussian process by its acquisition, say) begin as they do alone. After that every part that learns
 proposes configurations, and those that judge rank all proposals: the one with the best mean rank is tried. So in
 "gp+genetic" the genetic algorithm searches the acquisition, and in "gp+tpe" two models have to agree. Where no part
-can judge they take turns.
+can judge they take turns. On a plateau they draw at random as a model by itself would.
 
 Source: the panel of models of Hoffman et al. 2011, "Portfolio allocation for Bayesian optimization", with rank
 voting for its credit; a genetic algorithm under an acquisition: Cowen-Rivers et al. 2022, "HEBO".
@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from greyhound.errors import StudyError
 from greyhound.samplers.base import Sampler, Traits, start_size, tried_keys
+from greyhound.samplers.plateau import explores
+from greyhound.samplers.random import draw_new
+from greyhound.samplers.results import results
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,15 +66,25 @@ class Hybrid:
         judges = [judge for part in judging if (judge := part.judge(history)) is not None]
         if len(learners) == 1 or not judges:
             return _in_turn(learners, history, count, rng)
-        return self._elected(learners, judges, history, count, rng)
+        seen, told = tried_keys(history), results(history)
+        drawn = [draw_new(history, rng, seen) for _ in range(count) if explores(told, rng)]
+        found = [params for params in drawn if params is not None]
+        if len(found) < count:
+            found += self._elected(learners, judges, history, count - len(found), seen or set(), rng)
+        return found
 
     def _elected(
-        self, learners: Sequence[Sampler], judges: Sequence[Any], history: History, count: int, rng: np.random.Generator
+        self,
+        learners: Sequence[Sampler],
+        judges: Sequence[Any],
+        history: History,
+        count: int,
+        seen: set[Any],
+        rng: np.random.Generator,
     ) -> list[dict[str, Any]]:
         import numpy as np
         from scipy.stats import rankdata
 
-        seen = tried_keys(history) or set()
         proposed: dict[Any, dict[str, Any]] = {}
         for part in learners:
             wanted = count if hasattr(part, "judge") else max(count, self.proposals)
