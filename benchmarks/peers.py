@@ -1,7 +1,8 @@
 """Other tuners at their defaults, driven by ask and tell where they have it.
 
 Each takes a task, a seed and a budget and returns the losses in order and the CPU seconds spent outside of the task.
-Ordinals are given as whole numbers from 0, as these tuners' users do it; log ranges as log ranges.
+Parameters with a condition are asked for where they exist (Optuna) or always (the others). Ordinals are given as whole
+numbers from 0, as these tuners' users do it; log ranges as log ranges.
 """
 
 from __future__ import annotations
@@ -201,6 +202,37 @@ def skopt_gp(task: tasks.Task, seed: int, budget: int) -> tuple[list[float], flo
     return meter.done()
 
 
+def ax(task: tasks.Task, seed: int, budget: int) -> tuple[list[float], float]:
+    import logging
+
+    import torch
+    from ax import ChoiceParameterConfig, Client, RangeParameterConfig
+
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+
+    def dimension(name: str, parameter: Any) -> Any:
+        if isinstance(parameter, Categorical | Bool):
+            choices = list(parameter.choices)
+            return ChoiceParameterConfig(name, choices, type(choices[0]).__name__)
+        if isinstance(parameter, Ordinal):
+            return RangeParameterConfig(name, (0, len(parameter.choices) - 1), "int")
+        kind = "int" if isinstance(parameter, Int) else "float"
+        return RangeParameterConfig(
+            name, (parameter.low, parameter.high), kind, scaling="log" if parameter.log else None
+        )
+
+    meter = Meter(task)
+    client = Client(random_seed=seed)
+    client.configure_experiment([dimension(name, parameter) for name, parameter in task.space.parameters.items()])
+    client.configure_optimization("-loss")
+    for _ in range(budget):
+        ((index, params),) = client.get_next_trials(max_trials=1).items()
+        client.complete_trial(index, {"loss": meter(dict(params))})
+    return meter.done()
+
+
 PEERS: dict[str, Peer] = {
     "optuna_tpe": Peer("optuna", with_optuna(lambda samplers, seed: samplers.TPESampler(seed=seed))),
     "optuna_gp": Peer("optuna", with_optuna(lambda samplers, seed: samplers.GPSampler(seed=seed))),
@@ -208,4 +240,5 @@ PEERS: dict[str, Peer] = {
     "hyperopt_tpe": Peer("hyperopt", hyperopt_tpe),
     "nevergrad": Peer("nevergrad", nevergrad_ngopt),
     "skopt_gp": Peer("skopt", skopt_gp),
+    "ax": Peer("ax", ax),
 }

@@ -7,8 +7,14 @@
 
 Every finished run is a line of the file that --out names; run again, it goes on. Prints normalised regret,
 (best so far − best) / (median of a random configuration − best), mean over tasks ± standard error over seeds,
-the mean rank among the methods, and CPU milliseconds of ask + tell a trial. Tuners that are not installed are
-left out.
+the mean rank among the methods, and CPU milliseconds of ask + tell a trial.
+
+Tuners that are not installed are not run, but read from the file. So where their pins conflict, several Pythons, each
+with Greyhound, fill the same file one after the other, with the same split, seeds and budget; the last one prints the
+table, of the methods that have run everything:
+
+    VENV/bin/python benchmarks/search.py --methods ax --out all.jsonl
+    python benchmarks/search.py --out all.jsonl
 """
 
 from __future__ import annotations
@@ -143,13 +149,14 @@ def main() -> None:
     names = list(tasks.DEV if options.split == "dev" else tasks.REPORT)
     if options.split == "dev" and options.data is not None:
         names += tasks.DEV_SURROGATES
-    methods = [m for m in options.methods if m not in peers.PEERS or importlib.util.find_spec(peers.PEERS[m].module)]
-    for method in sorted(set(options.methods) - set(methods)):
-        print(f"{method}: not installed, left out")
     rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
-    wanted = {(m, n, s, options.workers) for m in methods for n in names for s in range(options.seeds)}
+    wanted = {(m, n, s, options.workers) for m in options.methods for n in names for s in range(options.seeds)}
     rows = [row for row in rows if (row["method"], row["task"], row["seed"], row["workers"]) in wanted]
     todo = wanted - {(row["method"], row["task"], row["seed"], row["workers"]) for row in rows}
+    absent = {m for m in options.methods if m in peers.PEERS and not importlib.util.find_spec(peers.PEERS[m].module)}
+    for method in sorted(absent & {method for method, *_ in todo}):
+        print(f"{method}: not installed, not run")
+    todo = {key for key in todo if key[0] not in absent}
     with ProcessPoolExecutor(options.processes) as pool, options.out.open("a") as out:
         jobs = [
             pool.submit(run, method, name, options.data, seed, options.budget, workers)
