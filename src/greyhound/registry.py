@@ -83,6 +83,13 @@ class Registry:
         return entry_points(group=f"greyhound.{self.seam}s")
 
 
+def named(described: Any) -> str:
+    """The name, or the class, in what `describe` gave."""
+    if isinstance(described, Mapping):
+        return str(described.get("name") or described.get("class"))
+    return str(described)
+
+
 def _import(path: str) -> Any:
     module, _, attribute = path.partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -19,8 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from greyhound import choosing, replay, samplers, schedulers, strategy
 from greyhound import events as ev
-from greyhound import replay, samplers, schedulers
 from greyhound.analysis import ranking
 from greyhound.budget import Budget
 from greyhound.callbacks import Callback
@@ -32,7 +32,6 @@ from greyhound.evaluators.retention import Retention, trial_folder
 from greyhound.history import History
 from greyhound.jobs import Answer, Choice, Constraint, Job, Message, Note, Progress
 from greyhound.records import Records
-from greyhound.replay import AUDIT
 from greyhound.session import Session
 from greyhound.settings import (
     Settings,
@@ -46,7 +45,7 @@ from greyhound.settings import (
 )
 from greyhound.space import Space, migrate
 from greyhound.storage import Journal, folder_beside, open_journal, shown, study_names
-from greyhound.trial import FAILED_STATES, Trial, TrialState, Verdict, derive_seed
+from greyhound.trial import FAILED_STATES, Params, Trial, TrialState, Verdict, derive_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,8 +53,6 @@ if TYPE_CHECKING:
     from greyhound.analysis.audit import Audit
     from greyhound.analysis.finals import Finals
 
-_IN_FULL = ("default", "finals", AUDIT)
-"""Sources of trials that are trained to their end whatever the scheduler says."""
 _MOST_RESTARTS = 3
 """A trial whose worker was lost more often is left lost: it may be what kills them."""
 
@@ -123,7 +120,7 @@ class Study:
             from greyhound.warm import read_known
 
             wanted = replace(wanted, known=read_known(warm_start, space, wanted.objectives))
-        made = samplers.REGISTRY.make(sampler), _make_scheduler(scheduler, wanted)
+        made = strategy.make_sampler(sampler), strategy.make_scheduler(scheduler, wanted)
         self._setup(open_journal(storage, name), space, clock, checkpoints, checkpoint_quota, callbacks)
         self.sampler, self.scheduler = made
         self._declare(wanted)
@@ -148,8 +145,8 @@ class Study:
         settings = study.history.settings
         if settings is None:
             raise StudyError(f"{storage}: the study was created but never declared; run it again from its program.")
-        study.sampler = samplers.REGISTRY.make(settings.sampler)
-        study.scheduler = _make_scheduler(settings.scheduler, settings)
+        study.sampler = strategy.make_sampler(settings.sampler)
+        study.scheduler = strategy.make_scheduler(settings.scheduler, settings)
         return study
 
     def _setup(
@@ -166,7 +163,7 @@ class Study:
         self._session = Session(journal, functions, clock, callbacks)
         self._records = Records(self._session, self.name)
         self._clock = clock
-        self._prepared: tuple[int, list[dict[str, Any]]] | None = None
+        self._suggestions = choosing.Suggestions()
         self._folder = Path(checkpoints) if checkpoints is not None else folder_beside(journal)
         self._quota = checkpoint_quota
         self._retention: Retention | None = None
@@ -186,13 +183,15 @@ class Study:
         owner = session.join()
         session.refresh()
         session.recover()
-        while True:
-            claim = self._choose(owner)
-            if claim is None:
-                return None
+        while (wanted := self._choose()) is not None:
+            if isinstance(wanted, schedulers.Stop):
+                self._end(wanted.number, TrialState.STOPPED, {})
+                continue
+            claim = choosing.claim(self.history, self.scheduler, wanted, owner, self._clock())
             session.append(claim)
             if session.holds(claim.trial):  # else another process was first
                 return self._hand_out(claim.trial)
+        return None
 
     def report(self, trial: LiveTrial | Trial | int, step: int, /, **metrics: Any) -> Verdict:
         """Record metrics after `step` steps and say how the trial goes on.
@@ -390,12 +389,12 @@ class Study:
     @property
     def sampler_name(self) -> str:
         """The sampler's name as the study was given it."""
-        return _named(self.settings.sampler)
+        return strategy.sampler_name(self.settings)
 
     @property
     def scheduler_name(self) -> str:
         """The scheduler's name, "auto" resolved."""
-        return _named(_resolved(self.settings.scheduler, self.settings))
+        return strategy.scheduler_name(self.settings)
 
     @property
     def folder(self) -> Path:
@@ -517,8 +516,8 @@ class Study:
 
         The next `ask` that starts a new trial uses it, even if results have come in since.
         """
-        if self.spent is None and self.history.can_start and not self._upcoming() and not self._is_prepared():
-            self._prepared = (len(self.history), self._suggest(len(self.history)))
+        if self.spent is None:
+            self._suggestions.prepare(self.history, self.sampler)
 
     def beat(self) -> None:
         """Tell other machines that this process lives, if it has been silent; `tune` does so by itself."""
@@ -566,104 +565,13 @@ class Study:
 
         return study_html(self.history, self.name)
 
-    # Choosing
+    # Handing out
 
-    def _choose(self, owner: str) -> ev.Started | ev.Resumed | None:
-        history = self.history
-        if (replicate := self._replicate(owner)) is not None:
-            return replicate
-        if self.spent is not None:
-            return None
-        if history.requeued:
-            return self._resume(owner, history.requeued[0])
-        if history.can_start:
-            if (default := self._default()) is not None:
-                return self._start(owner, default, "default")
-            if history.queue:
-                ticket, params = history.queue[0]
-                return self._start(owner, dict(params), "enqueued", ticket=ticket)
-        action = self._next_action()
-        if isinstance(action, schedulers.Start):
-            chosen = dict(action.params) if action.params is not None else self._next_params()
-            source = self.scheduler_name
-            if action.params is None:
-                source = AUDIT if replay.audit_is_due(history, self.settings.audit) else self.sampler_name
-            if chosen is not None:
-                return self._start(owner, chosen, source, parent=action.parent, step=action.step)
-            history.exhausted = True
-            action = self._next_action()
-        return self._resume(owner, action.number) if isinstance(action, schedulers.Resume) else None
+    def _choose(self) -> choosing.New | schedulers.Resume | schedulers.Stop | None:
+        def suggest() -> Params | None:
+            return self._suggestions.take(self.history, self.sampler)
 
-    def _next_action(self) -> schedulers.Action:
-        """What the scheduler wants, once it has stopped for good what it wants to."""
-        while isinstance(action := self.scheduler.next(self.history), schedulers.Stop):
-            self._end(action.number, TrialState.STOPPED, {})
-        return action
-
-    def _replicate(self, owner: str) -> ev.Started | ev.Resumed | None:
-        """What the finals have yet to train; it goes first, and is planned by who begins the finals, not budgeted."""
-        history = self.history
-        for trial in history.replicates:
-            if trial.state is TrialState.PAUSED:
-                return self._resume(owner, trial.number)
-        for ticket, event in history.replicates_due:
-            return self._start(owner, dict(event.params), "finals", ticket=ticket, seed=event.seed)
-        return None
-
-    def _start(
-        self,
-        owner: str,
-        params: dict[str, Any],
-        source: str,
-        ticket: int | None = None,
-        parent: int | None = None,
-        step: int = 0,
-        seed: int | None = None,
-    ) -> ev.Started:
-        number = len(self.history)
-        seed = derive_seed(self.history.seed, number) if seed is None else seed
-        child = Trial(number, params, TrialState.RUNNING, seed, source, step, parent=parent) if step else None
-        until = self.history.max_steps if source in _IN_FULL else self.scheduler.until(self.history, child)
-        return ev.Started(self._clock(), number, params, seed, source, owner, until, ticket, parent, step)
-
-    def _resume(self, owner: str, number: int) -> ev.Resumed:
-        trial = self.history.trial(number)
-        until = self.scheduler.until(self.history, trial)
-        if trial.source in _IN_FULL:
-            until = self.history.max_steps
-        elif trial.until is not None and trial.until > trial.step:
-            until = trial.until  # it was interrupted on its way there
-        return ev.Resumed(self._clock(), number, owner, until)
-
-    def _next_params(self) -> dict[str, Any] | None:
-        if not self._is_prepared():
-            found = self._suggest(len(self.history))
-        else:
-            found = self._prepared[1] if self._prepared is not None else []
-        self._prepared = None
-        if found:
-            return found[0]
-        if self.history.define_by_run and not self.sampler.traits.finite:
-            return {}
-        return None
-
-    def _suggest(self, number: int) -> list[dict[str, Any]]:
-        import numpy as np
-
-        if self.history.define_by_run and not len(self.history.space):
-            return [{}]
-        rng = np.random.default_rng([self.history.seed, number])
-        return list(self.sampler.suggest(self.history, 1, rng))
-
-    def _is_prepared(self) -> bool:
-        return self._prepared is not None and self._prepared[0] == len(self.history)
-
-    def _upcoming(self) -> bool:
-        return bool(self.history.requeued or self.history.queue or self._default() is not None)
-
-    def _default(self) -> dict[str, Any] | None:
-        """The default configuration if the study has yet to try it."""
-        return None if len(self.history) or self.history.define_by_run else self.history.space.default()
+        return choosing.choose(self.history, self.settings, self.scheduler, suggest, self.spent is not None)
 
     def _hand_out(self, number: int) -> LiveTrial:
         record = self.history.trial(number)
@@ -705,7 +613,7 @@ class Study:
             return Verdict.PAUSE
         if trial.until is None or trial.step < trial.until:
             return Verdict.CONTINUE
-        verdict = Verdict.CONTINUE if trial.source in _IN_FULL else self.scheduler.judge(self.history, trial)
+        verdict = Verdict.CONTINUE if trial.source in choosing.IN_FULL else self.scheduler.judge(self.history, trial)
         if verdict is Verdict.CONTINUE:
             until = self.scheduler.until(self.history, trial)
             if until != trial.until:
@@ -861,24 +769,3 @@ def _more(budget: Any) -> str | None:
 
 def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, tuple | list) else [value]
-
-
-def _named(wanted: Any) -> str:
-    if isinstance(wanted, Mapping):
-        return str(wanted.get("name") or wanted.get("class"))
-    return str(wanted)
-
-
-def _make_scheduler(scheduler: Any, settings: Settings) -> schedulers.Scheduler:
-    made: schedulers.Scheduler = schedulers.REGISTRY.make(_resolved(scheduler, settings))
-    if (count := len(settings.objectives)) > made.traits.objectives:
-        name = _named(settings.scheduler)
-        raise StudyError(f"scheduler {name!r} judges one objective; the study has {count}; use scheduler='none'.")
-    if settings.max_steps is None and not made.traits.unbounded:
-        name = _named(settings.scheduler)
-        raise StudyError(f"scheduler {name!r} needs the length of a full training; give max_steps=.")
-    return made
-
-
-def _resolved(scheduler: Any, settings: Settings) -> Any:
-    return schedulers.choose(settings.max_steps, len(settings.objectives)) if scheduler == "auto" else scheduler

@@ -17,6 +17,7 @@ from greyhound.analysis.figures import figures
 from greyhound.analysis.finals import Finalist, finals
 from greyhound.analysis.importance import importance
 from greyhound.budget import duration
+from greyhound.registry import named
 from greyhound.settings import goals
 from greyhound.trial import FAILED_STATES, Trial, TrialState
 
@@ -228,7 +229,7 @@ def _html(figure: Figure, identifier: str) -> str:
 
 
 def _name(wanted: Any) -> str:
+    options = ""
     if isinstance(wanted, dict):
         options = ", ".join(f"{key}={value}" for key, value in wanted.items() if key not in ("name", "class"))
-        return f"{wanted.get('name') or wanted.get('class')}{f' ({options})' if options else ''}"
-    return str(wanted)
+    return f"{named(wanted)} ({options})" if options else named(wanted)

@@ -6,14 +6,13 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from greyhound import cli, samplers
+from greyhound import cli, samplers, strategy
 from greyhound._version import __version__
 from greyhound.analysis import importance as hyperparameters
 from greyhound.analysis import ranking, recommend, summary, table
@@ -29,6 +28,7 @@ from greyhound.evaluators.script import Script
 from greyhound.finals import SEEDS, TOP, Plan, reserve
 from greyhound.history import History
 from greyhound.jobs import Evaluator
+from greyhound.registry import named
 from greyhound.settings import read_objectives
 from greyhound.storage import folder_beside, open_journal, presence, study_names
 from greyhound.study import Study
@@ -538,11 +538,10 @@ def _activity(history: History) -> list[str]:
 def _strategy(history: History) -> str:
     """The sampler in a line, with what it chose where it can be made again here."""
     wanted = history.settings.sampler if history.settings is not None else "auto"
-    name = str(wanted.get("name") or wanted.get("class")) if isinstance(wanted, Mapping) else str(wanted)
     try:
-        return samplers.explain(samplers.REGISTRY.make(wanted), name, history)
+        return samplers.explain(strategy.make_sampler(wanted), named(wanted), history)
     except StudyError:
-        return name
+        return named(wanted)
 
 
 def _status(history: History) -> dict[str, Any]:
