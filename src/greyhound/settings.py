@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from greyhound.budget import Budget
 from greyhound.errors import GreyhoundError, SpaceError, StorageError, StudyError
-from greyhound.space import Space
+from greyhound.space import Space, migrate
 from greyhound.trial import Limit, Objective
 from greyhound.values import as_json
 
@@ -111,6 +111,34 @@ class Settings:
             )
         except (KeyError, TypeError, ValueError, GreyhoundError) as error:
             raise StorageError(f"the study's settings in the journal are damaged: {error}") from error
+
+
+def continued(known: Settings, wanted: Settings) -> Settings:
+    """What a study declares that is opened again with `wanted`; it keeps its seed, and what is not given anew.
+
+    StudyError where its values would not compare with the earlier ones, SpaceError where its trials do not fit in.
+    """
+    if known.objectives != wanted.objectives:
+        raise StudyError(
+            f"the study's objectives are {goals(known.objectives)}, not {goals(wanted.objectives)}; "
+            f"give another name= or storage=."
+        )
+    if known.max_steps != wanted.max_steps:
+        raise StudyError(
+            f"the study's max_steps is {known.max_steps} and cannot become {wanted.max_steps}: its values "
+            f"would not compare; give another name= or storage=."
+        )
+    if (known.space is None) != (wanted.space is None):
+        raise StudyError("a study keeps its kind: with a declared space, or with parameters named in the training.")
+    if known.space is not None and wanted.space is not None:
+        migrate(known.space, wanted.space)
+    return replace(
+        wanted,
+        seed=known.seed,
+        target=wanted.target or known.target,
+        test=wanted.test or known.test,
+        known=wanted.known or known.known,
+    )
 
 
 def missing_constraints(data: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> list[str]:

@@ -9,7 +9,6 @@ opened again, by several processes at once.
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import tempfile
 import time
@@ -19,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greyhound import choosing, replay, samplers, schedulers, strategy
+from greyhound import choosing, judging, replay, samplers, schedulers, strategy
 from greyhound import events as ev
 from greyhound.analysis import ranking
 from greyhound.budget import Budget
@@ -35,6 +34,7 @@ from greyhound.records import Records
 from greyhound.session import Session
 from greyhound.settings import (
     Settings,
+    continued,
     goals,
     read_audit,
     read_limits,
@@ -43,7 +43,7 @@ from greyhound.settings import (
     read_seed,
     read_test,
 )
-from greyhound.space import Space, migrate
+from greyhound.space import Space
 from greyhound.storage import Journal, folder_beside, open_journal, shown, study_names
 from greyhound.trial import FAILED_STATES, Params, Trial, TrialState, Verdict, derive_seed
 
@@ -240,10 +240,11 @@ class Study:
         number, values = self._number(trial), _floats(metrics or {})
         record = self.history.trial(number)
         if record.state.final:
-            self._end_again(record, state, values)
+            if changed := judging.told_later(record, state, values):
+                self._session.append(ev.Ended(self._clock(), number, state, changed, record.owner))
         elif record.state is TrialState.RUNNING or state is TrialState.COMPLETED:
             if state is TrialState.COMPLETED:
-                state = self._completed_or_diverged(record, values)
+                state = judging.completion(self.history, record, values)
             self._end(number, state, values, error, "interrupted" if state is TrialState.PAUSED else None)
 
     def enqueue(self, params: Mapping[str, Any]) -> None:
@@ -531,7 +532,7 @@ class Study:
         """Raise the study's budget by this much, counted from what it has spent so far."""
         spent = self.spent_so_far()
         raised = {name: spent[name] + amount for name, amount in Budget.parse(budget).to_json().items()}
-        self._change(budget=replace(self.settings.budget, **raised))
+        self.set_budget(replace(self.settings.budget, **raised))
 
     def spent_so_far(self) -> dict[str, float]:
         """What the study has spent, by the names of a budget's fields; the finals do not count as trials."""
@@ -545,7 +546,7 @@ class Study:
 
     def set_budget(self, budget: Any) -> None:
         """Replace the study's budget, a total."""
-        self._change(budget=Budget.parse(budget))
+        self._redeclare(replace(self.settings, budget=Budget.parse(budget)))
 
     def close(self) -> None:
         """Leave the study; trials that still run in this process are put back. Safe to call twice."""
@@ -601,28 +602,14 @@ class Study:
 
     def _judge(self, number: int) -> Verdict:
         trial = self.history.trial(number)
-        missing = [name for name in self._objective_names() if name not in trial.metrics]
-        if self._bad(trial.metrics):
-            self._end(number, TrialState.DIVERGED, {})
-            return Verdict.STOP
-        if self.history.max_steps is not None and trial.step >= self.history.max_steps and not missing:
-            self._end(number, TrialState.COMPLETED, {})
-            return Verdict.STOP
-        if self.spent is not None and trial.replicates is None:
-            self._end(number, TrialState.PAUSED, {}, requeue="the budget was spent")
-            return Verdict.PAUSE
-        if trial.until is None or trial.step < trial.until:
-            return Verdict.CONTINUE
-        verdict = Verdict.CONTINUE if trial.source in choosing.IN_FULL else self.scheduler.judge(self.history, trial)
-        if verdict is Verdict.CONTINUE:
-            until = self.scheduler.until(self.history, trial)
-            if until != trial.until:
-                self._session.append(ev.Continued(self._clock(), number, until))
-                if (live := self._live.get(number)) is not None:
-                    live.until = until
-        else:
-            self._end(number, TrialState.PAUSED if verdict is Verdict.PAUSE else TrialState.STOPPED, {})
-        return verdict
+        found = judging.judge(self.history, self.scheduler, trial, self.spent is not None)
+        if found.end is not None:
+            self._end(number, found.end, {}, requeue=found.requeue)
+        elif found.until != trial.until:
+            self._session.append(ev.Continued(self._clock(), number, found.until))
+            if (live := self._live.get(number)) is not None:
+                live.until = found.until
+        return found.verdict
 
     def _end(
         self,
@@ -642,64 +629,16 @@ class Study:
         self._session.append(*events)
         self._collect(number)
 
-    def _end_again(self, record: Trial, ending: TrialState, values: Mapping[str, float]) -> None:
-        """What is told of a trial that has ended: more metrics of a completed one are added."""
-        if record.state is TrialState.COMPLETED and ending is TrialState.COMPLETED:
-            changed = {name: value for name, value in values.items() if record.metrics.get(name) != value}
-            if changed:
-                self._session.append(ev.Ended(self._clock(), record.number, ending, changed, record.owner))
-        elif ending is TrialState.COMPLETED and record.state is not TrialState.STOPPED:
-            raise StudyError(f"trial {record.number} has ended already: {record.state.value}.")
-
-    def _completed_or_diverged(self, record: Trial, values: Mapping[str, float]) -> TrialState:
-        merged = {**record.metrics, **values}
-        missing = [name for name in self._objective_names() if name not in merged]
-        if missing:
-            known = f"it has {', '.join(merged)}" if merged else "it has no metrics"
-            raise StudyError(
-                f"trial {record.number} ends without {', '.join(missing)}, an objective of the study; {known}."
-            )
-        return TrialState.DIVERGED if self._bad(merged) else TrialState.COMPLETED
-
-    def _bad(self, metrics: Mapping[str, float]) -> bool:
-        return any(not math.isfinite(metrics.get(name, 0.0)) for name in self._objective_names())
-
     # Settings
 
     def _declare(self, wanted: Settings) -> None:
-        known = self.history.settings
-        if known is None:
+        if self.history.settings is None:
             queued = [ev.Enqueued(self._clock(), params) for each in wanted.known for params in each.first()]
             self._session.append(ev.Declared(self._clock(), wanted.to_json()), *queued)
-            return
-        if known.objectives != wanted.objectives:
-            raise StudyError(
-                f"the study's objectives are {goals(known.objectives)}, not {goals(wanted.objectives)}; "
-                f"give another name= or storage=."
-            )
-        if known.max_steps != wanted.max_steps:
-            raise StudyError(
-                f"the study's max_steps is {known.max_steps} and cannot become {wanted.max_steps}: its values "
-                f"would not compare; give another name= or storage=."
-            )
-        if (known.space is None) != (wanted.space is None):
-            raise StudyError("a study keeps its kind: with a declared space, or with parameters named in the training.")
-        if known.space is not None and wanted.space is not None:
-            migrate(known.space, wanted.space)
-        self._change(
-            space=wanted.space,
-            limits=wanted.limits,
-            sampler=wanted.sampler,
-            scheduler=wanted.scheduler,
-            budget=wanted.budget,
-            audit=wanted.audit,
-            target=wanted.target or known.target,
-            test=wanted.test or known.test,
-            known=wanted.known or known.known,
-        )
+        else:
+            self._redeclare(continued(self.history.settings, wanted))
 
-    def _change(self, **changes: Any) -> None:
-        changed = replace(self.settings, **changes)
+    def _redeclare(self, changed: Settings) -> None:
         if changed.to_json() != self.settings.to_json():
             self._session.append(ev.Declared(self._clock(), changed.to_json()))
 

@@ -1,0 +1,79 @@
+"""What becomes of a trial: the verdict on a report, and whether a training that ended has what it takes.
+
+A trial diverges when an objective is NaN or infinite, and is completed by its last step as soon as it has every
+objective; a spent budget pauses it. Only then, and at the step up to which it was to train, the scheduler is asked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from greyhound.choosing import IN_FULL
+from greyhound.errors import StudyError
+from greyhound.history import History
+from greyhound.schedulers import Scheduler
+from greyhound.trial import Trial, TrialState, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict and what follows from it.
+
+    end: the state in which the run ends, None where it goes on. until: the step of the next verdict, where it goes on.
+    requeue: why the trial is to go first when the study goes on, None where it is not.
+    """
+
+    verdict: Verdict
+    end: TrialState | None = None
+    until: int | None = None
+    requeue: str | None = None
+
+
+def judge(history: History, scheduler: Scheduler, trial: Trial, spent: bool) -> Judgement:
+    """How a running trial goes on after its last report. spent: whether the budget is used up."""
+    if _diverged(history, trial.metrics):
+        return Judgement(Verdict.STOP, TrialState.DIVERGED)
+    if history.max_steps is not None and trial.step >= history.max_steps and not _missing(history, trial.metrics):
+        return Judgement(Verdict.STOP, TrialState.COMPLETED)
+    if spent and trial.replicates is None:
+        return Judgement(Verdict.PAUSE, TrialState.PAUSED, requeue="the budget was spent")
+    if trial.until is None or trial.step < trial.until:
+        return Judgement(Verdict.CONTINUE, until=trial.until)
+    verdict = Verdict.CONTINUE if trial.source in IN_FULL else scheduler.judge(history, trial)
+    if verdict is Verdict.CONTINUE:
+        return Judgement(verdict, until=scheduler.until(history, trial))
+    return Judgement(verdict, TrialState.PAUSED if verdict is Verdict.PAUSE else TrialState.STOPPED)
+
+
+def completion(history: History, trial: Trial, told: Mapping[str, float]) -> TrialState:
+    """COMPLETED or DIVERGED, for a trial that ends with these metrics besides its own.
+
+    StudyError where an objective is missing.
+    """
+    metrics = {**trial.metrics, **told}
+    if missing := _missing(history, metrics):
+        known = f"it has {', '.join(metrics)}" if metrics else "it has no metrics"
+        raise StudyError(f"trial {trial.number} ends without {', '.join(missing)}, an objective of the study; {known}.")
+    return TrialState.DIVERGED if _diverged(history, metrics) else TrialState.COMPLETED
+
+
+def told_later(trial: Trial, end: TrialState, told: Mapping[str, float]) -> dict[str, float]:
+    """The metrics that a trial which has ended is told anew; none but for a completed one.
+
+    StudyError where it ended in a way that cannot be completed.
+    """
+    if end is not TrialState.COMPLETED or trial.state is TrialState.STOPPED:
+        return {}
+    if trial.state is not TrialState.COMPLETED:
+        raise StudyError(f"trial {trial.number} has ended already: {trial.state.value}.")
+    return {name: value for name, value in told.items() if trial.metrics.get(name) != value}
+
+
+def _missing(history: History, metrics: Mapping[str, float]) -> list[str]:
+    return [objective.metric for objective in history.objectives if objective.metric not in metrics]
+
+
+def _diverged(history: History, metrics: Mapping[str, float]) -> bool:
+    return any(not math.isfinite(metrics.get(objective.metric, 0.0)) for objective in history.objectives)
