@@ -64,12 +64,6 @@ def test_without_a_budget_the_table_shows_the_time_so_far():
     assert "50 s so far" in drawn(a_history(), [])
 
 
-def test_every_budget_says_what_is_left():
-    history = a_history(budget=Budget.parse("5 trials, 100 steps, 1 gpu-hours"))
-    assert display.time_left(history, 150.0).startswith("2 of 5 trials, 12 of 100 steps, 59 min")
-    assert display.time_left(a_history(), 150.0) == ""
-
-
 def test_lines_tell_each_new_best_value_once(capsys):
     lines = display.Lines()
     history = a_history()

@@ -16,6 +16,7 @@ from greyhound.budget import duration
 from greyhound.errors import StudyError
 from greyhound.executors import Executor, WorkerInfo
 from greyhound.markup import paragraph, table
+from greyhound.spending import time_left
 from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
@@ -269,23 +270,6 @@ def _greyhound() -> str:
     python = Path(sys.executable)
     here = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
     return f"{shlex.quote(str(here))} -m greyhound"
-
-
-def time_left(history: History, now: float) -> str:
-    """What is left of the budgets: "1 min 20 s left", "37 of 100 trials"; empty where there is none."""
-    budget = history.settings.budget if history.settings else None
-    if budget is None or budget.unlimited:
-        return ""
-    parts = []
-    if budget.seconds is not None:
-        parts.append(f"{duration(max(0.0, budget.seconds - history.elapsed_seconds(now)))} left")
-    if budget.trials is not None:
-        parts.append(f"{history.searched} of {budget.trials} trials")
-    if budget.steps is not None:
-        parts.append(f"{history.total_steps} of {budget.steps} steps")
-    if budget.device_seconds is not None:
-        parts.append(f"{duration(max(0.0, budget.device_seconds - history.device_seconds(now)))} of device time left")
-    return ", ".join(parts)
 
 
 def _progress(history: History, number: int | None) -> tuple[str, str, str, str]:

@@ -9,8 +9,6 @@ opened again, by several processes at once.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -18,16 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greyhound import choosing, judging, replay, samplers, schedulers, strategy
+from greyhound import choosing, judging, replay, samplers, schedulers, spending, strategy
 from greyhound import events as ev
 from greyhound.analysis import ranking
 from greyhound.budget import Budget
 from greyhound.callbacks import Callback
 from greyhound.errors import StudyError
-from greyhound.evaluators import checkpoint
-from greyhound.evaluators.inheritance import inherit
 from greyhound.evaluators.live import LiveTrial
-from greyhound.evaluators.retention import Retention, trial_folder
+from greyhound.files import Files
 from greyhound.history import History
 from greyhound.jobs import Answer, Choice, Constraint, Job, Message, Note, Progress
 from greyhound.records import Records
@@ -45,7 +41,7 @@ from greyhound.settings import (
 )
 from greyhound.space import Space
 from greyhound.storage import Journal, folder_beside, open_journal, shown, study_names
-from greyhound.trial import FAILED_STATES, Params, Trial, TrialState, Verdict, derive_seed
+from greyhound.trial import FAILED_STATES, Params, Trial, TrialState, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,9 +160,8 @@ class Study:
         self._records = Records(self._session, self.name)
         self._clock = clock
         self._suggestions = choosing.Suggestions()
-        self._folder = Path(checkpoints) if checkpoints is not None else folder_beside(journal)
-        self._quota = checkpoint_quota
-        self._retention: Retention | None = None
+        folder = Path(checkpoints) if checkpoints is not None else folder_beside(journal)
+        self._files = Files(folder, checkpoint_quota)
         self.trainer: Callable[[Study], Any] | None = None
         self._live: weakref.WeakValueDictionary[int, LiveTrial] = weakref.WeakValueDictionary()
 
@@ -329,18 +324,18 @@ class Study:
         found = ranking.best(self.history)
         if found is None:
             raise StudyError("no trial has a usable value yet.")
-        return self._with_checkpoint(found)
+        return self._files.with_checkpoint(found)
 
     @property
     def front(self) -> list[Trial]:
         """The trials that no other beats in every objective (the Pareto front)."""
-        return [self._with_checkpoint(trial) for trial in ranking.front(self.history)]
+        return [self._files.with_checkpoint(trial) for trial in ranking.front(self.history)]
 
     @property
     def baseline(self) -> Trial | None:
         """The default configuration's trial, which is tried first and trained in full; None without one."""
         found = ranking.baseline(self.history)
-        return None if found is None else self._with_checkpoint(found)
+        return None if found is None else self._files.with_checkpoint(found)
 
     @property
     def finished(self) -> bool:
@@ -366,19 +361,7 @@ class Study:
     @property
     def spent(self) -> str | None:
         """Which budget of time or steps is used up, in a sentence; None while none is."""
-        budget, history = self.settings.budget, self.history
-        if budget.unlimited:
-            return None
-        now = self._clock()
-        used = Budget(seconds=budget.seconds, steps=budget.steps, device_seconds=budget.device_seconds)
-        if (
-            (budget.seconds is not None and self._session.owner and history.elapsed_seconds(now) >= budget.seconds)
-            or (budget.seconds is not None and history.active_seconds >= budget.seconds)
-            or (budget.steps is not None and history.total_steps >= budget.steps)
-            or (budget.device_seconds is not None and history.device_seconds(now) >= budget.device_seconds)
-        ):
-            return f"the budget of {used} is used up"
-        return None
+        return spending.used_up(self.history, self._clock(), driven=self._session.owner is not None)
 
     @property
     def settings(self) -> Settings:
@@ -400,10 +383,7 @@ class Study:
     @property
     def folder(self) -> Path:
         """Where checkpoints and logs are; a temporary folder, gone with the study, if it is in memory."""
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="greyhound-"))
-            weakref.finalize(self, shutil.rmtree, self._folder, True)
-        return self._folder
+        return self._files.folder
 
     def importance(self, method: str = "ped-anova", metric: str | None = None) -> dict[str, float]:
         """How much each hyperparameter matters: shares of 1, the most important first; all 0 if nothing is known.
@@ -424,7 +404,7 @@ class Study:
         """
         from greyhound.analysis.recommend import rank
 
-        return [(self._with_checkpoint(trial), grade) for trial, grade in rank(self.history, weights)]
+        return [(self._files.with_checkpoint(trial), grade) for trial, grade in rank(self.history, weights)]
 
     def audit(self) -> Audit:
         """How often early stopping was wrong and what it cost, as far as audit trials show; printed, in a sentence.
@@ -455,28 +435,15 @@ class Study:
 
     def enqueue_finals(self, top: int = 5, seeds: int = 5) -> None:
         """Ask for the replicates of `finals` that there are not yet, seed by seed."""
-        from greyhound.analysis.finals import candidates
+        from greyhound.analysis.finals import missing
 
         self._session.join()
         self._session.refresh()
-        history = self.history
-        if len(history.objectives) != 1:
-            raise StudyError(f"finals compare one objective; the study has {len(history.objectives)}.")
-        for name, given in (("top", top), ("seeds", seeds)):
-            if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-                raise StudyError(f"finals: {name} must be a whole number of at least 1; got {given!r}.")
-        chosen = candidates(history, top)
-        if not chosen or ranking.best(history) is None:
-            raise StudyError("no trial has a usable value yet.")
-        known: set[tuple[int | None, int | None]] = {(trial.replicates, trial.seed) for trial in history.replicates}
-        known |= {(event.replicates, event.seed) for _, event in history.replicates_due}
-        wanted = [(trial, derive_seed(history.seed, -1 - at)) for at in range(seeds) for trial in chosen]
         now = self._clock()
         self._session.append(
             *(
                 ev.Enqueued(now, dict(trial.params), seed, trial.number)
-                for trial, seed in wanted
-                if (trial.number, seed) not in known
+                for trial, seed in missing(self.history, top, seeds)
             )
         )
 
@@ -494,7 +461,7 @@ class Study:
         from greyhound.analysis.report import write_report
 
         winner = ranking.best(self.history) if len(self.history.objectives) == 1 else None
-        checkpoint = self._with_checkpoint(winner).checkpoint if winner is not None else None
+        checkpoint = self._files.with_checkpoint(winner).checkpoint if winner is not None else None
         audit = str(self.audit()) if self.settings.audit else None
         return write_report(
             self.history,
@@ -536,13 +503,7 @@ class Study:
 
     def spent_so_far(self) -> dict[str, float]:
         """What the study has spent, by the names of a budget's fields; the finals do not count as trials."""
-        now, history = self._clock(), self.history
-        return {
-            "seconds": history.elapsed_seconds(now),
-            "trials": history.searched,
-            "steps": history.total_steps,
-            "device_seconds": history.device_seconds(now),
-        }
+        return spending.spent(self.history, self._clock())
 
     def set_budget(self, budget: Any) -> None:
         """Replace the study's budget, a total."""
@@ -576,10 +537,7 @@ class Study:
 
     def _hand_out(self, number: int) -> LiveTrial:
         record = self.history.trial(number)
-        folder = trial_folder(self.folder, number)
-        parent = None
-        if record.parent is not None:
-            parent = inherit(trial_folder(self.folder, record.parent), folder)
+        folder, parent = self._files.begin(record)
         job = Job(
             number=number,
             params=dict(record.params),
@@ -627,7 +585,7 @@ class Study:
         if requeue is not None:
             events.append(ev.Requeued(now, number, requeue))
         self._session.append(*events)
-        self._collect(number)
+        self._files.collect(self.history, number)
 
     # Settings
 
@@ -650,22 +608,6 @@ class Study:
 
     def _objective_names(self) -> tuple[str, ...]:
         return tuple(objective.metric for objective in self.history.objectives)
-
-    # Checkpoints
-
-    def _with_checkpoint(self, trial: Trial) -> Trial:
-        path = checkpoint.latest(trial_folder(self._folder, trial.number)) if self._folder is not None else None
-        return replace(trial, checkpoint=path)
-
-    def _collect(self, number: int) -> None:
-        if self._folder is None or not self._folder.is_dir():
-            return
-        if self._retention is None:
-            self._retention = Retention(self._folder, self._quota)
-        winners = {trial.number for trial in ranking.front(self.history)}
-        if (baseline := ranking.baseline(self.history)) is not None:
-            winners.add(baseline.number)
-        self._retention.collect(self.history, [number], winners)
 
 
 class _Direct:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from greyhound.analysis import ranking
-from greyhound.trial import Trial, TrialState
+from greyhound.errors import StudyError
+from greyhound.trial import Trial, TrialState, derive_seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,6 +85,25 @@ def candidates(history: History, top: int) -> list[Trial]:
             seen.add(key)
             kept.append(trial)
     return [*kept, default] if default is not None else kept
+
+
+def missing(history: History, top: int, seeds: int) -> list[tuple[Trial, int]]:
+    """The replicates that finals of `top` configurations on `seeds` seeds lack: of which trial, on which seed.
+
+    Seed by seed. StudyError where there are several objectives, or no trial has a usable value.
+    """
+    if len(history.objectives) != 1:
+        raise StudyError(f"finals compare one objective; the study has {len(history.objectives)}.")
+    for name, given in (("top", top), ("seeds", seeds)):
+        if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+            raise StudyError(f"finals: {name} must be a whole number of at least 1; got {given!r}.")
+    chosen = candidates(history, top)
+    if not chosen or ranking.best(history) is None:
+        raise StudyError("no trial has a usable value yet.")
+    known: set[tuple[int | None, int | None]] = {(trial.replicates, trial.seed) for trial in history.replicates}
+    known |= {(event.replicates, event.seed) for _, event in history.replicates_due}
+    wanted = [(trial, derive_seed(history.seed, -1 - at)) for at in range(seeds) for trial in chosen]
+    return [(trial, seed) for trial, seed in wanted if (trial.number, seed) not in known]
 
 
 def finals(history: History) -> Finals | None:

@@ -21,7 +21,7 @@ from greyhound.cli import show
 from greyhound.cli.compress import compress
 from greyhound.cli.scale import scale
 from greyhound.cli.studyfile import read_space_file, read_study_file
-from greyhound.display import how_to_continue, make_display, time_left
+from greyhound.display import how_to_continue, make_display
 from greyhound.errors import EvaluationError, StudyError
 from greyhound.evaluators.function import from_target
 from greyhound.evaluators.script import Script
@@ -30,6 +30,7 @@ from greyhound.history import History
 from greyhound.jobs import Evaluator
 from greyhound.registry import named
 from greyhound.settings import read_objectives
+from greyhound.spending import time_left
 from greyhound.storage import folder_beside, open_journal, presence, study_names
 from greyhound.study import Study
 from greyhound.trial import TrialState

@@ -1,0 +1,51 @@
+"""What a study has spent of its budget, and what is left of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from greyhound.budget import duration
+from greyhound.history import History
+
+
+def spent(history: History, now: float) -> dict[str, float]:
+    """What the study has spent, by the names of a budget's fields; the finals do not count as trials."""
+    return {
+        "seconds": history.elapsed_seconds(now),
+        "trials": history.searched,
+        "steps": history.total_steps,
+        "device_seconds": history.device_seconds(now),
+    }
+
+
+def used_up(history: History, now: float, driven: bool) -> str | None:
+    """Which budget of time or steps is used up, in a sentence; None while none is.
+
+    driven: whether this process drives the study, so that the time passes until `now`; else until the last event.
+    """
+    if history.settings is None or history.settings.budget.unlimited:
+        return None
+    budget = replace(history.settings.budget, trials=None)
+    amounts = spent(history, now)
+    if not driven:
+        amounts["seconds"] = history.active_seconds
+    if any(amounts[name] >= limit for name, limit in budget.to_json().items()):
+        return f"the budget of {budget} is used up"
+    return None
+
+
+def time_left(history: History, now: float) -> str:
+    """What is left of the budgets: "1 min 20 s left", "37 of 100 trials"; empty where there is none."""
+    budget = history.settings.budget if history.settings else None
+    if budget is None or budget.unlimited:
+        return ""
+    parts = []
+    if budget.seconds is not None:
+        parts.append(f"{duration(max(0.0, budget.seconds - history.elapsed_seconds(now)))} left")
+    if budget.trials is not None:
+        parts.append(f"{history.searched} of {budget.trials} trials")
+    if budget.steps is not None:
+        parts.append(f"{history.total_steps} of {budget.steps} steps")
+    if budget.device_seconds is not None:
+        parts.append(f"{duration(max(0.0, budget.device_seconds - history.device_seconds(now)))} of device time left")
+    return ", ".join(parts)
