@@ -90,6 +90,21 @@ def choose(
     return action if isinstance(action, Resume | Stop) else None
 
 
+def why_finished(history: History, settings: Settings, scheduler: Scheduler, spent: str | None) -> str | None:
+    """One sentence on why nothing more will be chosen; None while something may. spent: the budget used up, so said."""
+    if history.replicates_open:
+        return None
+    if spent is not None:
+        return spent
+    if history.running or history.requeued or history.queue or history.can_start:
+        return None
+    if isinstance(scheduler.next(history), Resume):
+        return None
+    if history.exhausted:
+        return f"every configuration that {sampler_name(settings)} has was tried"
+    return f"the budget of {settings.budget.trials} trials is used up"
+
+
 def claim(
     history: History, scheduler: Scheduler, wanted: New | Resume, owner: str, now: float
 ) -> ev.Started | ev.Resumed:

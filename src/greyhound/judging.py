@@ -10,11 +10,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from greyhound import events as ev
 from greyhound.choosing import IN_FULL
 from greyhound.errors import StudyError
 from greyhound.history import History
 from greyhound.schedulers import Scheduler
 from greyhound.trial import Trial, TrialState, Verdict
+
+_MOST_RESTARTS = 3
+"""A trial whose worker was lost more often is left lost: it may be what kills them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,23 @@ def judge(history: History, scheduler: Scheduler, trial: Trial, spent: bool) -> 
     if verdict is Verdict.CONTINUE:
         return Judgement(verdict, until=scheduler.until(history, trial))
     return Judgement(verdict, TrialState.PAUSED if verdict is Verdict.PAUSE else TrialState.STOPPED)
+
+
+def ending(
+    history: History,
+    now: float,
+    number: int,
+    state: TrialState,
+    metrics: Mapping[str, float],
+    error: str | None = None,
+    requeue: str | None = None,
+) -> list[ev.Event]:
+    """The events that end a trial's run, and put it back where there is a reason to, or its worker was lost."""
+    trial, seconds = history.trial(number), history.run_seconds(number, now)
+    if state is TrialState.LOST and trial.restarts < _MOST_RESTARTS:
+        requeue = error or "its worker was lost"
+    events: list[ev.Event] = [ev.Ended(now, number, state, metrics, trial.owner, error, seconds)]
+    return events if requeue is None else [*events, ev.Requeued(now, number, requeue)]
 
 
 def completion(history: History, trial: Trial, told: Mapping[str, float]) -> TrialState:

@@ -22,10 +22,11 @@ from greyhound.analysis import ranking
 from greyhound.budget import Budget
 from greyhound.callbacks import Callback
 from greyhound.errors import StudyError
+from greyhound.evaluators.direct import Direct
 from greyhound.evaluators.live import LiveTrial
 from greyhound.files import Files
 from greyhound.history import History
-from greyhound.jobs import Answer, Choice, Constraint, Job, Message, Note, Progress
+from greyhound.jobs import Answer, Choice, Constraint, Job, Note, Progress
 from greyhound.records import Records
 from greyhound.session import Session
 from greyhound.settings import (
@@ -48,9 +49,6 @@ if TYPE_CHECKING:
 
     from greyhound.analysis.audit import Audit
     from greyhound.analysis.finals import Finals
-
-_MOST_RESTARTS = 3
-"""A trial whose worker was lost more often is left lost: it may be what kills them."""
 
 
 class Study:
@@ -345,18 +343,7 @@ class Study:
     @property
     def why_finished(self) -> str | None:
         """One sentence on why the study is finished, None while it is not."""
-        if self.history.replicates_open:
-            return None
-        spent = self.spent
-        if spent is not None:
-            return spent
-        if self.history.running or self.history.requeued or self.history.queue:
-            return None
-        if self.history.can_start or isinstance(self.scheduler.next(self.history), schedulers.Resume):
-            return None
-        if self.history.exhausted:
-            return f"every configuration that {self.sampler_name} has was tried"
-        return f"the budget of {self.settings.budget.trials} trials is used up"
+        return choosing.why_finished(self.history, self.settings, self.scheduler, self.spent)
 
     @property
     def spent(self) -> str | None:
@@ -552,9 +539,13 @@ class Study:
             define_by_run=self.history.define_by_run,
             study=self._records,
         )
-        live = LiveTrial(job, _Direct(self))
+        live = LiveTrial(job, Direct(self._answer, self.record))
         self._live[number] = live
         return live
+
+    def _answer(self, message: Progress) -> Answer:
+        verdict = self.report(message.number, message.step, **message.metrics)
+        return Answer(verdict, self.history.trial(message.number).until)
 
     # Judging and ending
 
@@ -577,14 +568,8 @@ class Study:
         error: str | None = None,
         requeue: str | None = None,
     ) -> None:
-        now, record = self._clock(), self.history.trial(number)
-        seconds = self.history.run_seconds(number, now)
-        if state is TrialState.LOST and record.restarts < _MOST_RESTARTS:
-            requeue = error or "its worker was lost"
-        events: list[ev.Event] = [ev.Ended(now, number, state, metrics, record.owner, error, seconds)]
-        if requeue is not None:
-            events.append(ev.Requeued(now, number, requeue))
-        self._session.append(*events)
+        now = self._clock()
+        self._session.append(*judging.ending(self.history, now, number, state, metrics, error, requeue))
         self._files.collect(self.history, number)
 
     # Settings
@@ -608,29 +593,6 @@ class Study:
 
     def _objective_names(self) -> tuple[str, ...]:
         return tuple(objective.metric for objective in self.history.objectives)
-
-
-class _Direct:
-    """The channel of a trial that is trained in this process, by whoever asked for it."""
-
-    def __init__(self, study: Study) -> None:
-        self._study = study
-        self._answer: Answer | None = None
-
-    def send(self, message: Message) -> None:
-        """Tell the study at once."""
-        study = self._study
-        if isinstance(message, Progress):
-            verdict = study.report(message.number, message.step, **message.metrics)
-            if message.waits or verdict is not Verdict.CONTINUE:
-                self._answer = Answer(verdict, study.history.trial(message.number).until)
-        elif isinstance(message, Note | Constraint | Choice):
-            study.record(message)
-
-    def answer(self, wait: bool) -> Answer | None:
-        """The verdict on the last report."""
-        answer, self._answer = self._answer, None
-        return answer
 
 
 def _floats(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -1,0 +1,133 @@
+"""What is trained next, from histories written by hand: who comes first, and until when."""
+
+import pytest
+from tests.schedulers.histories import add, begun
+
+from greyhound import events as ev
+from greyhound.choosing import New, Suggestions, choose, claim, why_finished
+from greyhound.samplers.grid import Grid
+from greyhound.samplers.random import Random
+from greyhound.schedulers import Resume, Start, Stop, Wait
+from greyhound.schedulers.full import Full
+from greyhound.space import Bool, Float, Space
+from greyhound.trial import TrialState
+
+DEFAULTS = Space(x=Float(0.0, 1.0, default=0.25))
+
+
+class Wanting:
+    """A scheduler that wants these actions, one after another, and judges at step 3."""
+
+    def __init__(self, *actions):
+        self.actions = list(actions)
+
+    def next(self, history):
+        return self.actions.pop(0)
+
+    def until(self, history, trial):
+        return 3
+
+
+def chosen(history, *actions, suggested=None, spent=False):
+    return choose(history, history.settings, Wanting(*actions), lambda: suggested, spent)
+
+
+def test_finals_then_trials_put_back_then_the_default_then_the_queue_then_the_scheduler():
+    history = begun(space=DEFAULTS)
+    order = []
+    history.apply(ev.Enqueued(1.5, {"x": 0.5}))
+    order.append(chosen(history, Start(), suggested={"x": 0.9}))
+    first = add(history, [0.5], TrialState.COMPLETED, params={"x": 0.25})
+    order.append(chosen(history, Start(), suggested={"x": 0.9}))
+    history.apply(ev.Started(3.0, 1, {"x": 0.5}, 1, "enqueued", "test", ticket=0))
+    order.append(chosen(history, Start(), suggested={"x": 0.9}))
+    history.apply(ev.Requeued(4.0, 1, "interrupted"))
+    history.apply(ev.Enqueued(4.0, {"x": 0.6}))
+    order.append(chosen(history))
+    history.apply(ev.Enqueued(5.0, {"x": 0.25}, 77, first))
+    order.append(chosen(history))
+    assert order == [
+        New({"x": 0.25}, "default"),
+        New({"x": 0.5}, "enqueued", ticket=0),
+        New({"x": 0.9}, "auto"),
+        Resume(1),
+        New({"x": 0.25}, "finals", ticket=2, seed=77),
+    ]
+
+
+def test_a_spent_budget_leaves_only_finals():
+    history = begun()
+    first = add(history, [0.5], TrialState.COMPLETED)
+    history.apply(ev.Enqueued(4.0, {"x": 0.6}))
+    assert chosen(history, spent=True) is None
+    history.apply(ev.Enqueued(5.0, {"x": 0.5}, 77, first))
+    assert chosen(history, spent=True) == New({"x": 0.5}, "finals", ticket=1, seed=77)
+
+
+def test_the_schedulers_own_configuration_needs_no_sampler():
+    own = Start({"x": 0.1}, parent=0, step=4)
+    assert chosen(begun(), own) == New({"x": 0.1}, "freeze_thaw", parent=0, step=4)
+
+
+def test_where_the_sampler_has_no_more_the_scheduler_is_asked_for_what_it_would_resume():
+    history = begun()
+    paused = add(history, [0.5], TrialState.PAUSED)
+    assert chosen(history, Start(), Resume(paused)) == Resume(paused)
+    assert history.exhausted
+    assert chosen(history, Wait()) is None
+    assert chosen(history, Stop(paused)) == Stop(paused)
+
+
+def test_a_space_that_was_tried_whole_and_a_budget_of_trials_end_a_study_each_in_its_words():
+    history = begun(space=Space(on=Bool()), sampler="grid", scheduler="none")
+    suggestions = Suggestions()
+    for _ in range(2):
+        add(history, [0.5], TrialState.COMPLETED, params=suggestions.take(history, Grid()))
+    assert why_finished(history, history.settings, Full(), None) is None
+    assert chosen(history, Start(), Wait(), suggested=suggestions.take(history, Grid())) is None
+    assert why_finished(history, history.settings, Full(), None) == "every configuration that grid has was tried"
+    assert why_finished(history, history.settings, Full(), "it is late") == "it is late"
+
+
+class Counting(Random):
+    """Random, and how often it was asked."""
+
+    asked = 0
+
+    def suggest(self, history, count, rng):
+        Counting.asked += 1
+        return super().suggest(history, count, rng)
+
+
+def test_what_was_computed_ahead_is_taken_once():
+    history, suggestions, sampler = begun(), Suggestions(), Counting()
+    before = Counting.asked
+    suggestions.prepare(history, sampler)
+    suggestions.prepare(history, sampler)
+    ahead = suggestions.take(history, sampler)
+    assert Counting.asked == before + 1
+    assert suggestions.take(history, sampler) == ahead, "it is a function of the history"
+    assert Counting.asked == before + 2
+
+
+def test_nothing_is_computed_ahead_of_what_waits():
+    history = begun()
+    history.apply(ev.Enqueued(4.0, {"x": 0.6}))
+    before = Counting.asked
+    Suggestions().prepare(history, Counting())
+    assert Counting.asked == before
+
+
+@pytest.mark.parametrize(("source", "until"), [("default", 9), ("finals", 9), ("audit", 9), ("enqueued", 3)])
+def test_some_are_trained_in_full_whatever_the_scheduler_says(source, until):
+    history = begun()
+    assert claim(history, Wanting(), New({"x": 0.5}, source), "me", 2.0).until == until
+    history.apply(ev.Started(2.0, 0, {"x": 0.5}, 1, source, "me", until=until))
+    assert claim(history, Wanting(), Resume(0), "me", 3.0) == ev.Resumed(3.0, 0, "me", until)
+
+
+def test_an_interrupted_trial_goes_on_to_where_it_was_to_be_judged():
+    history = begun()
+    history.apply(ev.Started(2.0, 0, {"x": 0.5}, 1, "test", "test", until=7))
+    history.apply(ev.Reported(3.0, 0, 5, {"loss": 0.5}))
+    assert claim(history, Wanting(), Resume(0), "me", 4.0).until == 7
