@@ -13,10 +13,11 @@ end of a run by a process that no longer owns the trial.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from greyhound import events as ev
+from greyhound.columns import Columns, Row
 from greyhound.settings import Settings
 from greyhound.space import Parameter, Space, migrate, parameter_from_dict, widen
 from greyhound.trial import Limit, Objective, Params, Trial, TrialState, of_constraint
@@ -44,34 +45,6 @@ class Owner:
     left: bool = False
 
 
-@dataclass(slots=True)
-class _Row:
-    """A trial while it is folded. `last` is the highest step reported, -1 (or its parent's) before the first."""
-
-    params: dict[str, Any]
-    state: TrialState
-    seed: int
-    source: str
-    until: int | None
-    owner: str
-    started: float
-    parent: int | None
-    run_started: float
-    proposed: Params
-    begin: int = 0
-    replicates: int | None = None
-    last: int = -1
-    reports: list[ev.Reported] = field(default_factory=list)
-    metrics: dict[str, float] = field(default_factory=dict)
-    attrs: dict[str, Any] = field(default_factory=dict)
-    error: str | None = None
-    ended: float | None = None
-    seconds: float = 0.0
-    restarts: int = 0
-    requeued: bool = False
-    record: Trial | None = None
-
-
 class History:
     """What happened in a study so far.
 
@@ -80,13 +53,13 @@ class History:
 
     def __init__(self, constraints: Mapping[str, Callable[..., Any]] | None = None) -> None:
         self._functions = dict(constraints or {})
-        self._rows: list[_Row] = []
+        self._rows: list[Row] = []
         self._by_state: dict[TrialState, dict[int, None]] = {state: {} for state in TrialState}
         self._queue: list[ev.Enqueued] = []
         self._taken: set[int] = set()
         self._replicates: dict[int, None] = {}
         self._constraints: dict[str, Limit] = {}
-        self._columns = _Columns()
+        self._columns: Columns | None = None
         self._rungs: dict[tuple[int, int], list[float]] = {}
         self.owners: dict[str, Owner] = {}
         self.settings: Settings | None = None
@@ -157,32 +130,7 @@ class History:
         """The trial of this number; IndexError where there is none."""
         if number < 0:
             raise IndexError(number)
-        row = self._rows[number]
-        if row.record is None:
-            row.record = Trial(
-                number=number,
-                params=dict(row.params),
-                state=row.state,
-                seed=row.seed,
-                source=row.source,
-                step=max(row.last, 0),
-                until=row.until,
-                metrics=dict(row.metrics),
-                reports=tuple(row.reports),
-                error=row.error,
-                attrs=dict(row.attrs),
-                started=row.started,
-                ended=row.ended,
-                seconds=row.seconds,
-                restarts=row.restarts,
-                requeued=row.requeued,
-                parent=row.parent,
-                begin=row.begin,
-                owner=row.owner,
-                proposed=row.proposed,
-                replicates=row.replicates,
-            )
-        return row.record
+        return self._rows[number].trial(number)
 
     @property
     def trials(self) -> Sequence[Trial]:
@@ -271,37 +219,37 @@ class History:
     @property
     def X(self) -> Floats:  # noqa: N802
         """Encoded configurations, (n, d) in the unit cube; inactive entries are 0.5."""
-        return self._columns.read(self, "X")  # type: ignore[no-any-return]
+        return self._column("X")  # type: ignore[no-any-return]
 
     @property
     def active(self) -> Bools:
         """Which parameters each trial has, (n, d)."""
-        return self._columns.read(self, "active")  # type: ignore[no-any-return]
+        return self._column("active")  # type: ignore[no-any-return]
 
     @property
     def losses(self) -> Floats:
         """Objectives to minimise, (n, m): the last value of each; NaN where missing or the trial failed."""
-        return self._columns.read(self, "losses")  # type: ignore[no-any-return]
+        return self._column("losses")  # type: ignore[no-any-return]
 
     @property
     def violations(self) -> Floats:
         """By how much each limit is broken, (n, k) >= 0; NaN where its metric is missing."""
-        return self._columns.read(self, "violations")  # type: ignore[no-any-return]
+        return self._column("violations")  # type: ignore[no-any-return]
 
     @property
     def steps(self) -> NDArray[np.int64]:
         """Steps trained, (n,)."""
-        return self._columns.read(self, "steps")  # type: ignore[no-any-return]
+        return self._column("steps")  # type: ignore[no-any-return]
 
     @property
     def seconds(self) -> Floats:
         """Seconds trained, (n,), runs that go on now left out."""
-        return self._columns.read(self, "seconds")  # type: ignore[no-any-return]
+        return self._column("seconds")  # type: ignore[no-any-return]
 
     @property
     def failed(self) -> Bools:
         """Which trials failed, (n,)."""
-        return self._columns.read(self, "failed")  # type: ignore[no-any-return]
+        return self._column("failed")  # type: ignore[no-any-return]
 
     def losses_at(self, step: int, objective: int = 0) -> Sequence[float]:
         """An objective, by its place, to minimise, when each trial first reported `step` steps or more, (n,).
@@ -313,6 +261,11 @@ class History:
             values = [self._loss_at(row, step, objective) for row in self._rows]
             self._rungs[step, objective] = values
         return values
+
+    def _column(self, name: str) -> Any:
+        if self._columns is None:
+            self._columns = Columns(self.space, self.objectives, self.limits, self._constraints)
+        return self._columns.read(self._rows, name)
 
     # The fold
 
@@ -346,7 +299,7 @@ class History:
             self.space = settings.space
         self.settings, self.declared = settings, event.settings
         self.exhausted = False
-        self._columns = _Columns()
+        self._columns = None
         self._rungs = {}
 
     def _joined(self, event: ev.Joined) -> None:
@@ -369,7 +322,7 @@ class History:
             return
         if event.ticket is not None:
             self._taken.add(event.ticket)
-        row = _Row(
+        row = Row(
             params={} if self.define_by_run else dict(event.params),
             state=TrialState.RUNNING,
             seed=event.seed,
@@ -391,7 +344,7 @@ class History:
         self._by_state[TrialState.RUNNING][event.trial] = None
         for (step, objective), values in self._rungs.items():
             values.append(self._loss_at(row, step, objective))
-        self._columns.dirty.add(event.trial)
+        self._changed(event.trial)
 
     def _resumed(self, event: ev.Resumed) -> None:
         self._heard(event.owner, event.time)
@@ -419,8 +372,8 @@ class History:
         merged = widen(known[event.name], seen) if event.name in known else seen
         if known.get(event.name) != merged:
             self.space = Space({**known, event.name: merged})
-            self._columns = _Columns()
-        self._columns.dirty.add(event.trial)
+            self._columns = None
+        self._changed(event.trial)
 
     def _reported(self, event: ev.Reported) -> None:
         row = self._row(event.trial)
@@ -436,7 +389,7 @@ class History:
         row.reports.append(event)
         row.metrics.update(event.metrics)
         row.record = None
-        self._columns.dirty.add(event.trial)
+        self._changed(event.trial)
 
     def _noted(self, event: ev.Noted) -> None:
         if (row := self._row(event.trial)) is not None:
@@ -451,8 +404,8 @@ class History:
         row.record = None
         if limit.metric not in self._constraints:
             self._constraints[limit.metric] = limit
-            self._columns = _Columns()
-        self._columns.dirty.add(event.trial)
+            self._columns = None
+        self._changed(event.trial)
 
     def _ended(self, event: ev.Ended) -> None:
         self._heard(event.owner, event.time)
@@ -468,12 +421,12 @@ class History:
             self._spend(row, event)
             self._move(event.trial, row, event.state)
 
-    def _complete_later(self, event: ev.Ended, row: _Row) -> None:
+    def _complete_later(self, event: ev.Ended, row: Row) -> None:
         row.metrics.update(event.metrics)
         self._spend(row, event)
         row.ended = event.time
         row.record = None
-        self._columns.dirty.add(event.trial)
+        self._changed(event.trial)
 
     def _requeued(self, event: ev.Requeued) -> None:
         row = self._row(event.trial)
@@ -490,17 +443,21 @@ class History:
         row.error = event.why
         self._move(event.trial, row, TrialState.PAUSED)
 
-    def _row(self, number: int) -> _Row | None:
+    def _row(self, number: int) -> Row | None:
         return self._rows[number] if 0 <= number < len(self._rows) else None
 
-    def _move(self, number: int, row: _Row, state: TrialState) -> None:
+    def _changed(self, number: int) -> None:
+        if self._columns is not None:
+            self._columns.dirty.add(number)
+
+    def _move(self, number: int, row: Row, state: TrialState) -> None:
         del self._by_state[row.state][number]
         self._by_state[state][number] = None
         row.state = state
         row.record = None
-        self._columns.dirty.add(number)
+        self._changed(number)
 
-    def _spend(self, row: _Row, event: ev.Ended) -> None:
+    def _spend(self, row: Row, event: ev.Ended) -> None:
         row.seconds += event.seconds
         self.total_seconds += event.seconds
 
@@ -508,7 +465,7 @@ class History:
         if owner in self.owners:
             self.owners[owner].last = time
 
-    def _last_heard(self, row: _Row) -> float:
+    def _last_heard(self, row: Row) -> float:
         return row.reports[-1].time if row.reports else row.run_started
 
     def _loss(self, metrics: Mapping[str, float], at: int) -> float:
@@ -518,7 +475,7 @@ class History:
         value = objective.loss(metrics.get(objective.metric, float("nan")))
         return value if value == value else float("inf")
 
-    def _loss_at(self, row: _Row, step: int, objective: int) -> float:
+    def _loss_at(self, row: Row, step: int, objective: int) -> float:
         if not row.begin < step <= row.last:
             return float("nan")
         return next(self._loss(report.metrics, objective) for report in row.reports if report.step >= step)
@@ -562,63 +519,3 @@ class _Trials(Sequence[Trial]):
 
     def __repr__(self) -> str:
         return repr(list(self))
-
-
-class _Columns:
-    """The arrays of a history, with room to grow; only rows of trials in `dirty` are written anew."""
-
-    def __init__(self) -> None:
-        self.dirty: set[int] = set()
-        self._filled = 0
-        self._arrays: dict[str, Any] = {}
-
-    def read(self, history: History, name: str) -> Any:
-        """The array `name` with a row for each trial; a view that the next change may overwrite."""
-        count = len(history)
-        if not self._arrays or len(self._arrays["steps"]) < count:
-            self._grow(history, count)
-        changed = {*range(self._filled, count), *self.dirty}
-        for number in changed:
-            self._write(history, number)
-        self._filled = count
-        self.dirty.clear()
-        view = self._arrays[name][:count]
-        view.flags.writeable = False
-        return view
-
-    def _grow(self, history: History, count: int) -> None:
-        import numpy as np
-
-        room = max(64, 2 * count)
-        widths = {
-            "X": (len(history.space), np.float64, 0.5),
-            "active": (len(history.space), np.bool_, False),
-            "losses": (len(history.objectives), np.float64, np.nan),
-            "violations": (len(history.limits), np.float64, np.nan),
-            "steps": (None, np.int64, 0),
-            "seconds": (None, np.float64, 0.0),
-            "failed": (None, np.bool_, False),
-        }
-        for name, (width, kind, empty) in widths.items():
-            array: Any = np.full(room if width is None else (room, width), empty, dtype=kind)
-            if name in self._arrays:
-                array[: self._filled] = self._arrays[name][: self._filled]
-            self._arrays[name] = array
-
-    def _write(self, history: History, number: int) -> None:
-        row = history._rows[number]
-        for at, (name, parameter) in enumerate(history.space.parameters.items()):
-            there = name in row.params
-            self._arrays["active"][number, at] = there
-            self._arrays["X"][number, at] = parameter.encode(row.params[name]) if there else 0.5
-        for at, objective in enumerate(history.objectives):
-            value = row.metrics.get(objective.metric, float("nan"))
-            self._arrays["losses"][number, at] = float("nan") if row.state.failed else objective.loss(value)
-        for at, limit in enumerate(history.limits):
-            unset = row.state is TrialState.COMPLETED and limit.metric in history._constraints  # it need not be set
-            value = row.metrics.get(limit.metric, limit.bound if unset else float("nan"))
-            over = value - limit.bound if limit.upper else limit.bound - value
-            self._arrays["violations"][number, at] = over if over != over else max(0.0, over)
-        self._arrays["steps"][number] = max(row.last, 0)
-        self._arrays["seconds"][number] = row.seconds
-        self._arrays["failed"][number] = row.state.failed
