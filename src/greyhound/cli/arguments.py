@@ -1,0 +1,40 @@
+"""What the commands share: the arguments that name a study, and what they stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from greyhound.cli.studyfile import read_study_file
+from greyhound.errors import StudyError
+from greyhound.history import History
+from greyhound.storage import open_journal
+
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Study file, database URL, or study.yaml.")]
+NameOption = Annotated[str | None, typer.Option(help="The study within its file, where there are several.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
+
+
+def locate(study: str, name: str | None) -> tuple[str, str | None]:
+    """Storage and name of what the user calls a study."""
+    if not study.endswith((".yaml", ".yml")):
+        return study, name
+    settings = read_study_file(Path(study))
+    return settings.get("storage", f"{Path(study).stem}.db"), name or settings.get("name")
+
+
+def read_history(study: str, name: str | None) -> History:
+    """The fold of the study's journal."""
+    storage, name = locate(study, name)
+    return History.of(open_journal(storage, name, create=False).read(0))
+
+
+def worker_count(text: str | None) -> int | str | None:
+    """What --workers says, checked."""
+    if text is None or text in ("auto", "serial"):
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise StudyError(f"--workers must be a whole number of at least 1, auto or serial; got {text!r}.")
+    return int(text)

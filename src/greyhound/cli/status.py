@@ -1,0 +1,86 @@
+"""`greyhound status`: what goes on in a study."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated, Any
+
+import typer
+
+from greyhound import samplers, strategy
+from greyhound.analysis import ranking, summary
+from greyhound.budget import Budget, duration
+from greyhound.cli import show
+from greyhound.cli.arguments import JsonOption, NameOption, StudyArgument, read_history
+from greyhound.errors import StudyError
+from greyhound.history import History
+from greyhound.registry import named
+from greyhound.spending import time_left
+from greyhound.storage import presence
+from greyhound.trial import TrialState
+
+
+def status(
+    study: StudyArgument,
+    name: NameOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it anew every two seconds.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what goes on in a study; reads only.
+
+    Example: greyhound status train.db
+    """
+    while True:
+        history = read_history(study, name)
+        if as_json:
+            typer.echo(json.dumps(_status(history), indent=1))
+        else:
+            if watch:
+                typer.echo("\033[2J\033[H", nl=False)  # clear the screen
+            for line in [*summary.lines(history), f"sampler: {_strategy(history)}", *_activity(history)]:
+                typer.echo(line)
+        if not watch:
+            return
+        time.sleep(2.0)
+
+
+def _activity(history: History) -> list[str]:
+    """What runs, and what is left of the budget."""
+    lines = []
+    if history.settings is not None and not history.settings.budget.unlimited:
+        lines.append(f"budget: {history.settings.budget}; {time_left(history, time.time())}")
+    now = time.time()
+    for trial in history.running:
+        owner = history.owners.get(trial.owner)
+        lives = owner is not None and presence.alive(owner, now)
+        whose = f"{owner.host}, process {owner.pid}" if owner is not None else "unknown"
+        lines.append(
+            f"running: trial {trial.number}, step {trial.step}, for {duration(history.run_seconds(trial.number, now))} "
+            f"({whose}{'' if lives else ', which is gone: resume takes it up again'})"
+        )
+    return lines
+
+
+def _strategy(history: History) -> str:
+    """The sampler in a line, with what it chose where it can be made again here."""
+    wanted = history.settings.sampler if history.settings is not None else "auto"
+    try:
+        return samplers.explain(strategy.make_sampler(wanted), named(wanted), history)
+    except StudyError:
+        return named(wanted)
+
+
+def _status(history: History) -> dict[str, Any]:
+    winner = ranking.best(history) if len(history.objectives) == 1 else None
+    budget = history.settings.budget if history.settings is not None else Budget()
+    return {
+        "trials": len(history),
+        "states": {state.value: history.count(state) for state in TrialState},
+        "best": show.record(winner, None) if winner is not None else None,
+        "sampler": _strategy(history),
+        "steps": history.total_steps,
+        "steps_saved": ranking.steps_saved(history),
+        "seconds": history.elapsed_seconds(time.time()),
+        "budget": budget.to_json(),
+    }
