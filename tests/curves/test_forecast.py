@@ -84,6 +84,17 @@ def test_intervals_hold_about_as_often_as_they_say():
     assert np.mean(inside, axis=0) == pytest.approx([0.95, 0.8, 0.5], abs=0.12)
 
 
+def test_one_finished_training_that_collapsed_does_not_drag_the_others_down():
+    curves, X = power_laws(9)
+    collapsed = curves[:1].copy()
+    collapsed[0, 30:] = 0.0
+    told = {"configurations": X[1:], "known_configurations": X[:1]}
+    mean, _ = forecast(curves[1:, :8], 52, known=collapsed, **told)
+    alone, _ = forecast(curves[1:, :8], 52)
+    error = abs(alone - curves[1:, -1]).mean()
+    assert np.abs(mean - curves[1:, -1]).mean() < error + 0.15  # the one lost 0.7
+
+
 def test_one_point_is_enough():
     mean, quantiles = forecast([0.4], 52)
     assert mean == pytest.approx(0.4)

@@ -4,10 +4,12 @@ For the curves that reached the step in question, the error of the average is kn
 from what the curve looked like so far (its last value, how it changed lately) and from the configuration, and
 corrects the others. Its length scales, how much the configuration counts and the noise are not fitted but averaged
 over a grid by their evidence, together with two plain models: that the average is right, and that it is wrong by the
-same amount everywhere. So three finished trainings are enough to learn from, and twenty are learned from well.
+same amount everywhere. What all errors share is expected to be small beside what sets them apart: one finished
+training, which may have gone astray, does not move every forecast. So three finished trainings are enough to
+learn from, and twenty are learned from well.
 
-Source: Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", eq. 2.25 and 2.42 for the process with a
-constant mean of unknown height; its variance integrated out: Shah et al. 2014, eq. 6.
+Source: Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", eq. 2.25 and 2.41 for the process with a
+constant mean whose height has a Gaussian prior; its variance integrated out: Shah et al. 2014, eq. 6.
 """
 
 from __future__ import annotations
@@ -29,9 +31,11 @@ _NOISE = np.array([0.01, 0.1, 0.5])
 _DEGREES = 4.0
 _PRIOR_COUNT = 3.0
 """The prior scale counts as much as so many curves."""
-_TRUSTED = 8
-"""From so many curves on the scale is theirs alone."""
+_SHARED = 3.0
+"""The prior precision of what all errors share, as a part of that of each."""
 _OUTLIER = 5.0
+_STRANGER = 3.0
+"""As _OUTLIER, in prior scales, for errors too few to have a spread of their own."""
 _MOST = 60
 _SMALLEST = 1e-9
 
@@ -55,7 +59,8 @@ def corrections(
         errors = np.clip(errors, middle - _OUTLIER * spread, middle + _OUTLIER * spread)
     else:
         spread = scale
-    expected = spread if count >= _TRUSTED else (_PRIOR_COUNT * scale + count * spread) / (_PRIOR_COUNT + count)
+        errors = np.clip(errors, -_STRANGER * scale, _STRANGER * scale)
+    expected = (_PRIOR_COUNT * scale + count * spread) / (_PRIOR_COUNT + count)
     pull = _DEGREES * expected**2
     looks, known_looks = _looks(curves, known)
     models = [_never(errors, pull, len(curves)), _always(errors, pull, len(curves))]
@@ -81,12 +86,12 @@ def _process(near: Floats, cross: Floats, errors: Floats, pull: float) -> Model:
     values, vectors = np.linalg.eigh(near)
     turned, ones, across = errors @ vectors, vectors.sum(axis=0), cross @ vectors
     inverse = 1.0 / (np.maximum(values, 0.0) + _NOISE[:, None])
-    precision = inverse @ (ones * ones)
+    precision = inverse @ (ones * ones) + _SHARED
     heights = (inverse @ (ones * turned)) / precision
     left = turned - heights[:, None] * ones
-    squares = (inverse * left * left).sum(axis=1) + pull
-    degrees = count - 1 + _DEGREES
-    evidence = 0.5 * (np.log(inverse).sum(axis=1) - np.log(precision) - degrees * np.log(squares))
+    squares = (inverse * left * left).sum(axis=1) + _SHARED * heights**2 + pull
+    degrees = count + _DEGREES
+    evidence = 0.5 * (np.log(inverse).sum(axis=1) - np.log(precision / _SHARED) - degrees * np.log(squares))
     means = heights[:, None] + (inverse * left) @ across.T
     unknown = 1.0 + _NOISE[:, None] - inverse @ (across * across).T
     unknown += (1.0 - (inverse * ones) @ across.T) ** 2 / precision[:, None]
@@ -95,17 +100,18 @@ def _process(near: Floats, cross: Floats, errors: Floats, pull: float) -> Model:
 
 def _always(errors: Floats, pull: float, curves: int) -> Model:
     """The average is wrong by the same amount everywhere."""
-    count, mean = len(errors), errors.mean()
-    squares, degrees = ((errors - mean) ** 2).sum() + pull, count - 1 + _DEGREES
-    evidence = -0.5 * (degrees * np.log(squares) + np.log(count))
-    variance = squares / degrees * (1.0 + 1.0 / count)
+    weight, degrees = len(errors) + _SHARED, len(errors) + _DEGREES
+    mean = errors.sum() / weight
+    squares = ((errors - mean) ** 2).sum() + _SHARED * mean**2 + pull
+    evidence = -0.5 * (degrees * np.log(squares) + np.log(weight / _SHARED))
+    variance = squares / degrees * (1.0 + 1.0 / weight)
     return np.array([evidence]), np.full((1, curves), mean), np.full((1, curves), variance)
 
 
 def _never(errors: Floats, pull: float, curves: int) -> Model:
     """The average is right."""
     squares, degrees = (errors * errors).sum() + pull, len(errors) + _DEGREES
-    evidence = -0.5 * (degrees * np.log(squares) - np.log(degrees))
+    evidence = -0.5 * degrees * np.log(squares)
     return np.array([evidence]), np.zeros((1, curves)), np.full((1, curves), squares / degrees)
 
 
