@@ -11,6 +11,10 @@ A trial that was resumed trains to its end: its result teaches the sampler more 
 stopped for good only when the chance that it would finish best is below `risk`. Once some trainings have finished the
 rest are not held back at their look: what the sampler proposes by then is so alike that early steps can't rank it.
 
+Where the first trials learn nothing there is nothing to forecast by: then configurations are drawn at random, until
+enough of them have learned, and go on by successive halving, which looks at many and gives more time to the best of
+each rung.
+
 Sources: Swersky, Snoek & Adams 2014, "Freeze-thaw Bayesian optimization", for pausing and resuming by forecasts; the
 index: Weitzman 1979, "Optimal search for the best alternative", each alternative's reservation price.
 """
@@ -21,7 +25,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from greyhound.errors import StudyError
+from greyhound.schedulers.asha import Asha
 from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait
+from greyhound.schedulers.idle import learners, nothing_learns
 from greyhound.trial import TrialState, Verdict
 
 if TYPE_CHECKING:
@@ -46,6 +52,8 @@ _LEARNED = 8
 """From so many finished trainings on the sampler is trusted with all starts, and what can still win goes on at once."""
 _MAY_WIN = 0.05
 """The chance to finish best that such a trial needs."""
+_TAUGHT = 3
+"""Where the first trials learn nothing, so many trials must have learned for each that a model begins with."""
 _BISECTIONS = 40
 
 
@@ -72,6 +80,8 @@ class FreezeThaw:
 
         When no new ones are to be had, only those go on that may still win, and one in any case if none has finished.
         """
+        if history.can_start and self._idle(history):
+            return self._halve(history)
         paused = history.numbers(TrialState.PAUSED)
         if not paused:
             return Start() if history.can_start else Wait()
@@ -91,7 +101,7 @@ class FreezeThaw:
     def judge(self, history: History, trial: Trial) -> Verdict:
         """STOP where the chance to finish best is below the risk; else PAUSE, or CONTINUE once many have finished."""
         finished = history.count(TrialState.COMPLETED)
-        if finished < _SURE:
+        if finished < _SURE or self._idle(history):
             return Verdict.PAUSE
         from greyhound.curves.study import finals
 
@@ -102,10 +112,23 @@ class FreezeThaw:
         return Verdict.CONTINUE if finished >= _LEARNED and chance >= _MAY_WIN else Verdict.PAUSE
 
     def until(self, history: History, trial: Trial | None) -> int | None:
-        """The look, or the end of the training."""
+        """The look, or the end of the training; the next rung where the first trials learn nothing."""
+        if self._idle(history):
+            return Asha(min_steps=self.min_steps).until(history, trial)
         step = trial.step if trial is not None else 0
         look = self._look(history)
         return look if step < look else history.max_steps
+
+    def _idle(self, history: History) -> bool:
+        return nothing_learns(history, _FIRST, self._look(history))
+
+    def _halve(self, history: History) -> Action:
+        """Successive halving; new configurations at random until enough have learned to teach the sampler."""
+        action = Asha(min_steps=self.min_steps).next(history)
+        if not isinstance(action, Start) or not _may_draw(history):
+            return action
+        known = learners(history, _FIRST, self._look(history))
+        return action if known >= _TAUGHT * (len(history.space) + 1) else _random(history)
 
     def _look(self, history: History) -> int:
         """After how many steps a configuration is looked at."""
@@ -143,15 +166,24 @@ def _start(history: History, forecast: Finals) -> Start:
     they in a finite space, of which it knows what is left.
     """
     number = len(history)
-    if number < _FIRST or history.define_by_run or history.space.size is not None:
+    if number < _FIRST or not _may_draw(history):
         return Start()
     if history.count(TrialState.COMPLETED) >= _LEARNED:
         return Start()
     if number % 3 == 2 or (number % 3 == 1 and _sampler_helps(forecast)):
         return Start()
+    return _random(history)
+
+
+def _may_draw(history: History) -> bool:
+    """Whether configurations can be drawn without the sampler."""
+    return not history.define_by_run and history.space.size is None
+
+
+def _random(history: History) -> Start:
     import numpy as np
 
-    return Start(params=history.space.sample(np.random.default_rng([history.seed, number])))
+    return Start(params=history.space.sample(np.random.default_rng([history.seed, len(history)])))
 
 
 def _sampler_helps(forecast: Finals) -> bool:
