@@ -60,8 +60,15 @@ def test_what_runs_is_not_proposed_again_nor_its_surroundings():
 
 
 def test_after_ten_failures_in_a_corner_it_is_left_and_its_border_is_found():
+    found = [beside_a_corner(seed) for seed in range(4)]
+    assert np.mean([inside for inside, _ in found]) < 0.125 * 40  # though every step towards it is better than the last
+    assert max(best for _, best in found) == pytest.approx(-1.6, abs=0.02)
+
+
+def beside_a_corner(seed: int) -> tuple[int, float]:
+    """Of 40 trials, after ten that failed in a corner, how many went deep into it; and the best loss."""
     space = gh.Space(x=gh.Float(0.0, 1.0), y=gh.Float(0.0, 1.0))
-    study = gh.Study(space, minimize="loss", sampler=GP(), scheduler="none", seed=1)
+    study = gh.Study(space, minimize="loss", sampler=GP(), scheduler="none", seed=seed)
     for at in range(10):
         study.enqueue({"x": 0.62 + 0.04 * at, "y": 0.98 - 0.04 * at})
     inside, best = 0, np.inf
@@ -74,8 +81,7 @@ def test_after_ten_failures_in_a_corner_it_is_left_and_its_border_is_found():
         else:
             study.tell(trial, loss=-x - y)  # better and better towards the corner
             best = min(best, -x - y)
-    assert inside <= 4
-    assert best == pytest.approx(-1.6, abs=0.02)
+    return inside, best
 
 
 def test_the_same_history_gives_the_same_configuration_with_a_cold_cache_too():

@@ -3,12 +3,14 @@
 A process models each of several transforms of the losses: losses of trainings have long tails, and which transform
 fits depends on the task. Each suggestion is the best under one of them, drawn with weights by how well each foretells
 the order of the results, every one predicted from the others: one that stretches the differences of good results
-stays near the best, one that does not looks further away, and in turns neither is stuck. Trials that run are believed
-to give what the model expects of them. Where trials fail or there are limits, the chance that all goes well weighs
-the improvement: see `feasibility`.
+stays near the best, one that does not looks further away, and in turns neither is stuck. Its length scales are drawn
+around the fitted ones, which few results leave uncertain: one set of them may never leave an optimum that it believes
+in. Trials that run are believed to give what the model expects of them. Where trials fail or there are limits, the
+chance that all goes well weighs the improvement: see `feasibility`.
 
 Sources: Jones et al. 1998, "Efficient global optimization"; transforms: Cowen-Rivers et al. 2022, "HEBO", and
-the Gaussian copula of Salinas et al. 2020; feasibility: Gardner et al. 2014, "Bayesian optimization with
+the Gaussian copula of Salinas et al. 2020; several sets of length scales: Snoek et al. 2012, "Practical Bayesian
+optimization", section 3.2, where they are averaged over; feasibility: Gardner et al. 2014, "Bayesian optimization with
 inequality constraints", eq. 5; pending trials: Ginsbourger et al. 2010, "Kriging is well-suited to parallelize
 optimization".
 """
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -54,6 +56,8 @@ _LEAST_WEIGHT = 0.01
 """The weight, beside the best's, below which a transform is left out."""
 _SCREENED = 150
 """From so many data on fewer configurations are screened, as each takes longer."""
+_SPREAD = 0.5
+"""Standard deviation of the logarithms of length scales about the fitted ones."""
 _FEWEST_KNOWN = 5
 _SHRUNK = 5.0
 """The trials of an earlier study that can be modelled, at least; and so many trials' weight has the belief in it."""
@@ -171,8 +175,9 @@ class Model:
             self.believe(X[number], active[number][None])
 
     def draw(self, rng: np.random.Generator) -> None:
-        """Let one of the transforms speak, drawn by weight."""
+        """Let one of the transforms speak, drawn by weight, with length scales drawn around its fitted ones."""
         self._view = self._views[int(rng.choice(len(self._views), p=self._weights))]
+        self._view.draw(rng)
 
     def score(self, rows: Floats) -> Floats:
         """log of the acquisition at snapped rows."""
@@ -217,12 +222,12 @@ class View:
         early = _fit_size(len(losses))
         past = TRANSFORMS[transform](losses[:early]) - trend[:early]
         doubts, loud = noise
-        self._theta = _fitted(Z[:early], owners, past[:, None], dimension, doubts[:early])
+        self._fit = self._theta = _fitted(Z[:early], owners, past[:, None], dimension, doubts[:early])
         targets = TRANSFORMS[transform](losses) - trend
         self._Z, self._targets, self._trend = Z[kept], targets[kept, None], trend[kept]
         self._doubts, self._loudness = doubts[kept], loud[kept]
+        self._rivals = within | ~within.any()
         self._condition()
-        self._best = float((self._process.at_data()[:, 0] + self._trend)[within | ~within.any()].min())
 
     def log_gain(self, Z: Floats, trend: Floats) -> Floats:
         """log of the expected improvement over the best result, in standard deviations of the targets, (q,)."""
@@ -237,6 +242,12 @@ class View:
         apart = (means[None, :] - means[:, None]) / np.sqrt(variances[:, None] + variances[None, :])
         return float(log_ndtr(apart[lower]).mean()) if lower.any() else 0.0
 
+    def draw(self, rng: np.random.Generator) -> None:
+        """Take length scales near the fitted ones."""
+        around = _SPREAD * rng.standard_normal(len(self._fit.log_lengths))
+        self._theta = replace(self._fit, log_lengths=self._fit.log_lengths + around)
+        self._condition()
+
     def believe(self, Z: Floats) -> None:
         """Take what is expected at one more row for its result."""
         expected, _ = self._process.predict(Z)
@@ -247,6 +258,8 @@ class View:
 
     def _condition(self) -> None:
         self._process = gp.condition(self._Z, self._owners, self._targets, self._theta, self._doubts, self._loudness)
+        known = self._process.at_data()[: len(self._trend), 0] + self._trend
+        self._best = float(known[self._rivals].min())
 
 
 def _weights(scores: Sequence[float], count: int) -> Floats:
