@@ -20,6 +20,7 @@ LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 _DEGREES = 4.0
 _SCALE = 0.84
 """Of the Student distribution that errors follow, in standard deviations of the forecast: more go far astray."""
+_CERTAIN = 1e-12
 _PRIOR = 0.7
 """How far curves that were alike may be apart in the end, in standard deviations of all curves at their step."""
 
@@ -93,6 +94,11 @@ def at_step(
     if not len(known):
         std = np.maximum(std, found.std[:, 0])
     return found.mean[:, 0] + added, std
+
+
+def chance_below(value: float, mean: Floats, std: Floats) -> Floats:
+    """The probability that what was forecast turns out below a value, (n,); NaN where nothing is known."""
+    return np.asarray(student.cdf((value - mean) / (_SCALE * np.maximum(std, _CERTAIN)), _DEGREES))
 
 
 def _forecasts(

@@ -9,7 +9,8 @@ index goes first. Where early steps tell little, forecasts are uncertain, few ar
 
 A trial that was resumed trains to its end: its result teaches the sampler more than a second look would save. One is
 stopped for good only when the chance that it would finish best is below `risk`. Once some trainings have finished the
-rest are not held back at their look: what the sampler proposes by then is so alike that early steps can't rank it.
+rest are not held back at their look unless they are hopeless: what the sampler proposes by then is so alike that early
+steps can't rank it, and where a forecast is wrong the sampler would not learn it.
 
 Where the first trials learn nothing there is nothing to forecast by: then configurations are drawn at random, until
 enough of them have learned, and go on by successive halving, which looks at many and gives more time to the best of
@@ -49,9 +50,9 @@ _LOOKS = 1 / 4
 _TOLD = 5
 """So many random configurations, and so many of the sampler's, have been looked at before they are compared."""
 _LEARNED = 8
-"""From so many finished trainings on the sampler is trusted with all starts, and what can still win goes on at once."""
-_MAY_WIN = 0.05
-"""The chance to finish best that such a trial needs."""
+"""From so many finished trainings on the sampler is trusted with all starts, and all but the hopeless go on at once."""
+_HOPELESS = 0.001
+"""The chance to finish best below which such a trial is not let go on."""
 _TAUGHT = 3
 """Where the first trials learn nothing, so many trials must have learned for each that a model begins with."""
 _BISECTIONS = 40
@@ -62,7 +63,8 @@ class FreezeThaw:
     """One look at each configuration, after min_steps.
 
     min_steps: 1 or more; None for a ninth of max_steps. risk: 0 to 1, the chance of
-    finishing best below which a trial is stopped for good; 0 for never.
+    finishing best below which a trial is stopped for good, from eight finished trainings on a thousandth at most;
+    0 for never.
     """
 
     min_steps: int | None = None
@@ -107,9 +109,9 @@ class FreezeThaw:
 
         forecast = finals(history)
         chance = _chance(forecast, [trial.number], _best(history, forecast))[0]
-        if chance < self.risk:
-            return Verdict.STOP
-        return Verdict.CONTINUE if finished >= _LEARNED and chance >= _MAY_WIN else Verdict.PAUSE
+        if finished >= _LEARNED and chance >= _HOPELESS:
+            return Verdict.CONTINUE
+        return Verdict.STOP if chance < self.risk else Verdict.PAUSE
 
     def until(self, history: History, trial: Trial | None) -> int | None:
         """The look, or the end of the training; the next rung where the first trials learn nothing."""
@@ -229,7 +231,7 @@ def _gain(mean: Floats, std: Floats, best: float) -> Floats:
 def _chance(forecast: Finals, numbers: Sequence[int], best: float) -> Floats:
     """The probability to finish below the best, (n,); 1 for trials of which nothing is known."""
     import numpy as np
-    from scipy.special import ndtr
 
-    std = np.maximum(forecast.std[numbers], 1e-12)
-    return np.asarray(np.nan_to_num(ndtr((best - forecast.mean[numbers]) / std), nan=1.0))
+    from greyhound.curves.forecasting import chance_below
+
+    return np.nan_to_num(chance_below(best, forecast.mean[numbers], forecast.std[numbers]), nan=1.0)
