@@ -53,7 +53,8 @@ class Files:
             return
         if self._retention is None:
             self._retention = Retention(self._folder, self._quota_bytes)
-        winners = {trial.number for trial in ranking.front(history)}
+        leaders = (*ranking.front(history), *ranking.front(history, settled=True))  # one that trains on may fall back
+        winners = {trial.number for trial in leaders}
         if (baseline := ranking.baseline(history)) is not None:
             winners.add(baseline.number)
         self._retention.collect(history, [ended], winners)

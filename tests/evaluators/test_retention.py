@@ -10,6 +10,7 @@ import greyhound as gh
 from greyhound import events as ev
 from greyhound.evaluators import checkpoint
 from greyhound.evaluators.retention import Retention, trial_folder
+from greyhound.files import Files
 from greyhound.history import History
 from greyhound.settings import Settings
 from greyhound.trial import Objective, TrialState
@@ -61,6 +62,15 @@ def test_winners_are_kept_until_they_win_no_more(tmp_path):
         put(tmp_path, number)
         retention.collect(history, [number], winners)
         assert kept(tmp_path) == expected
+
+
+@pytest.mark.parametrize("state", [TrialState.RUNNING, TrialState.PAUSED])
+def test_the_best_that_ended_is_kept_while_one_that_trains_on_is_ahead_and_may_fall_back(state, tmp_path):
+    history = history_of((TrialState.COMPLETED, 9, 0.7), (state, 6, 0.8), (TrialState.COMPLETED, 9, 0.6))
+    for number in range(3):
+        put(tmp_path, number)
+        Files(tmp_path, None).collect(history, number)
+    assert kept(tmp_path) == {0, 1}
 
 
 def test_a_parent_is_kept_until_its_child_has_a_step_of_its_own(tmp_path):

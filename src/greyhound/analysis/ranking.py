@@ -47,11 +47,18 @@ def ranked(history: History) -> list[int]:
     return [int(number) for number in numbers[order]]
 
 
-def front(history: History) -> Sequence[Trial]:
-    """The trials that no other beats in every objective (the Pareto front), by number."""
+def front(history: History, settled: bool = False) -> Sequence[Trial]:
+    """The trials that no other beats in every objective (the Pareto front), by number.
+
+    settled: among those only whose values will not change, as they do not train any more.
+    """
+    import numpy as np
+
     from greyhound.numeric import pareto
 
     numbers = usable(history)
+    if settled:
+        numbers = np.setdiff1d(numbers, history.numbers(TrialState.RUNNING, TrialState.PAUSED))
     losses = history.losses[numbers]
     return [history.trial(int(number)) for number in numbers[pareto.nondominated(losses)]]
 
