@@ -46,6 +46,11 @@ def test_trainings_that_stand_still_at_the_same_loss_learn_nothing():
     assert nothing_learns(looked_at(stands).history, FIRST, LOOK)
 
 
+@pytest.mark.parametrize("loss", [STILL, 0.0])
+def test_nor_do_trainings_that_are_all_equal(loss):
+    assert nothing_learns(looked_at(lambda x, step: loss).history, FIRST, LOOK)
+
+
 @pytest.mark.parametrize(
     "curve",
     [

@@ -101,7 +101,10 @@ class FreezeThaw:
         return Resume(paused[first]) if winnable[first] or unfinished else Wait()
 
     def judge(self, history: History, trial: Trial) -> Verdict:
-        """STOP where the chance to finish best is below the risk; else PAUSE, or CONTINUE once many have finished."""
+        """STOP where the chance to finish best is below the risk, else PAUSE; once many have finished CONTINUE.
+
+        Then only the hopeless are stopped. Where the first trials learn nothing, PAUSE at every rung.
+        """
         finished = history.count(TrialState.COMPLETED)
         if finished < _SURE or self._idle(history):
             return Verdict.PAUSE

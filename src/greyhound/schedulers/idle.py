@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _FEWEST = 5
 """So many of the first trials must have a loss."""
 _ALIKE = 0.06
-"""Half of the losses lie within this part of the spread of all of them and of their own size."""
+"""Half of the losses lie within this part of the spread of all of them and of their own size, or are equal."""
 _STILL = 0.02
 """Half of the losses changed by less than this part since a third of the steps."""
 
@@ -32,7 +32,7 @@ def nothing_learns(history: History, first: int, step: int) -> bool:
     early, late = early[known], late[known]
     size = min(float(np.ptp(late)), float(np.abs(np.median(late))))
     low, high = _densest_half(late)
-    return high - low < _ALIKE * size and float(np.median(np.abs(late - early))) < _STILL * size
+    return high - low <= _ALIKE * size and float(np.median(np.abs(late - early))) <= _STILL * size
 
 
 def learners(history: History, first: int, step: int) -> int:
