@@ -228,6 +228,7 @@ class View:
         self._doubts, self._loudness = doubts[kept], loud[kept]
         self._rivals = within | ~within.any()
         self._condition()
+        self._best = self._believed_best()
 
     def log_gain(self, Z: Floats, trend: Floats) -> Floats:
         """log of the expected improvement over the best result, in standard deviations of the targets, (q,)."""
@@ -247,6 +248,7 @@ class View:
         around = _SPREAD * rng.standard_normal(len(self._fit.log_lengths))
         self._theta = replace(self._fit, log_lengths=self._fit.log_lengths + around)
         self._condition()
+        self._best = self._believed_best()
 
     def believe(self, Z: Floats) -> None:
         """Take what is expected at one more row for its result."""
@@ -258,8 +260,11 @@ class View:
 
     def _condition(self) -> None:
         self._process = gp.condition(self._Z, self._owners, self._targets, self._theta, self._doubts, self._loudness)
+
+    def _believed_best(self) -> float:
+        """What to beat: the lowest mean at results; beliefs, which are means themselves, do not move it."""
         known = self._process.at_data()[: len(self._trend), 0] + self._trend
-        self._best = float(known[self._rivals].min())
+        return float(known[self._rivals].min())
 
 
 def _weights(scores: Sequence[float], count: int) -> Floats:
