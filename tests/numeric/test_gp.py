@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 def embedded(X, categories=None, active=None, optional=None):
     d = X.shape[1]
     layout = gp.Layout(tuple(categories or (0,) * d), tuple(optional or (False,) * d))
-    return layout.embed(X, np.ones(X.shape, bool) if active is None else active)
+    return layout.embed(X, np.ones(X.shape, bool) if active is None else active), layout
 
 
 def test_matern_has_its_closed_form():
@@ -25,10 +25,10 @@ def test_matern_has_its_closed_form():
 
 
 def test_two_different_categories_are_at_distance_one_whichever_they_are():
-    Z, owners = embedded(np.array([[0.1], [0.5], [0.9]]), categories=[3])
+    Z, layout = embedded(np.array([[0.1], [0.5], [0.9]]), categories=[3])
     squared = ((Z[:, None] - Z[None]) ** 2).sum(axis=2)
     assert squared == pytest.approx(1.0 - np.eye(3))
-    assert owners.tolist() == [0, 0, 0]
+    assert layout.owners.tolist() == [0, 0, 0]
 
 
 def test_the_value_of_an_absent_coordinate_does_not_matter_but_its_absence_does():
@@ -39,9 +39,9 @@ def test_the_value_of_an_absent_coordinate_does_not_matter_but_its_absence_does(
     assert np.linalg.norm(Z[0] - Z[2]) == pytest.approx(0.5)
 
 
-def parts_of(Z, owners, d):
+def parts_of(Z, layout, d):
     parts = np.zeros((d, len(Z), len(Z)))
-    for column, owner in enumerate(owners):
+    for column, owner in enumerate(layout.owners):
         parts[owner] += (Z[:, column, None] - Z[None, :, column]) ** 2
     return parts.reshape(d, -1)
 
@@ -50,8 +50,8 @@ def parts_of(Z, owners, d):
 @given(st.integers(0, 1000), st.integers(1, 3))
 def test_the_slope_of_the_evidence_is_that_of_finite_differences(seed, targets):
     rng = np.random.default_rng(seed)
-    Z, owners = embedded(rng.random((12, 3)), categories=[0, 0, 3])
-    flat, Y = parts_of(Z, owners, 3), rng.standard_normal((12, targets))
+    Z, layout = embedded(rng.random((12, 3)), categories=[0, 0, 3])
+    flat, Y = parts_of(Z, layout, 3), rng.standard_normal((12, targets))
     theta = np.append(rng.normal(0.0, 0.7, 3), rng.uniform(-6.0, -1.0))
     _, slope = gp._evidence(flat, Y, theta[:3], theta[3])
     for at in range(4):
@@ -62,8 +62,8 @@ def test_the_slope_of_the_evidence_is_that_of_finite_differences(seed, targets):
 
 
 def test_differences_of_the_evidence_are_those_of_a_student_t():
-    Z, owners = embedded(RNG.random((8, 2)))
-    flat, y = parts_of(Z, owners, 2), RNG.standard_normal((8, 1))
+    Z, layout = embedded(RNG.random((8, 2)))
+    flat, y = parts_of(Z, layout, 2), RNG.standard_normal((8, 1))
     places = [(-1.0, -3.0), (0.5, -1.0)]
     ours = [gp._evidence(flat, y, np.full(2, log_length), log_noise)[0] for log_length, log_noise in places]
     theirs = [student_t(y[:, 0], Z, log_length, log_noise) for log_length, log_noise in places]
@@ -82,8 +82,8 @@ def student_t(y, Z, log_length, log_noise):
 def test_without_noise_the_posterior_goes_through_the_data():
     X = RNG.random((15, 2))
     y = np.sin(4 * X[:, 0]) + X[:, 1]
-    Z, owners = embedded(X)
-    posterior = gp.condition(Z, owners, y[:, None], gp.Hyperparameters(np.full(2, -0.5), np.log(1e-6)))
+    Z, layout = embedded(X)
+    posterior = gp.condition(Z, layout, y[:, None], gp.Hyperparameters(np.full(2, -0.5), np.log(1e-6)))
     mean, std = posterior.predict(Z)
     assert mean[:, 0] == pytest.approx(y, abs=1e-3)
     assert (std < 0.01).all()
@@ -91,8 +91,8 @@ def test_without_noise_the_posterior_goes_through_the_data():
 
 
 def test_uncertainty_grows_away_from_the_data():
-    Z, owners = embedded(np.array([[0.1], [0.2], [0.3]]))
-    posterior = gp.condition(Z, owners, np.array([[0.0], [1.0], [0.0]]), gp.Hyperparameters(np.array([-1.5]), -9.0))
+    Z, layout = embedded(np.array([[0.1], [0.2], [0.3]]))
+    posterior = gp.condition(Z, layout, np.array([[0.0], [1.0], [0.0]]), gp.Hyperparameters(np.array([-1.5]), -9.0))
     _, std = posterior.predict(np.array([[0.25], [0.4], [0.6], [0.9]]))
     assert (np.diff(std[:, 0]) > 0).all()
 
@@ -100,8 +100,8 @@ def test_uncertainty_grows_away_from_the_data():
 def test_a_fit_finds_out_which_coordinates_matter():
     X = RNG.random((40, 4))
     y = gp.standardise(np.sin(6 * X[:, 1]))[:, None]
-    Z, owners = embedded(X)
-    theta = gp.fit(Z, owners, y, gp.prior_mode(4))
+    Z, layout = embedded(X)
+    theta = gp.fit(Z, layout, y, gp.prior_mode(4))
     others = np.delete(theta.log_lengths, 1)
     assert theta.log_lengths[1] < others.min() - 0.7
 
@@ -109,17 +109,17 @@ def test_a_fit_finds_out_which_coordinates_matter():
 def test_a_fit_tells_noise_from_signal():
     X = RNG.random((60, 1))
     signal = np.sin(5 * X[:, 0])
-    Z, owners = embedded(X)
-    quiet = gp.fit(Z, owners, gp.standardise(signal)[:, None], gp.prior_mode(1))
-    noisy = gp.fit(Z, owners, gp.standardise(signal + 0.7 * RNG.standard_normal(60))[:, None], gp.prior_mode(1))
+    Z, layout = embedded(X)
+    quiet = gp.fit(Z, layout, gp.standardise(signal)[:, None], gp.prior_mode(1))
+    noisy = gp.fit(Z, layout, gp.standardise(signal + 0.7 * RNG.standard_normal(60))[:, None], gp.prior_mode(1))
     assert noisy.log_noise > quiet.log_noise + 2.0
 
 
 def test_equal_points_with_different_values_are_borne():
-    Z, owners = embedded(np.full((10, 2), 0.5))
+    Z, layout = embedded(np.full((10, 2), 0.5))
     y = gp.standardise(np.arange(10.0))[:, None]
-    theta = gp.fit(Z, owners, y, gp.prior_mode(2))
-    mean, std = gp.condition(Z, owners, y, theta).predict(Z[:1])
+    theta = gp.fit(Z, layout, y, gp.prior_mode(2))
+    mean, std = gp.condition(Z, layout, y, theta).predict(Z[:1])
     assert mean[0, 0] == pytest.approx(0.0, abs=0.2)
     assert np.isfinite(std).all()
 
@@ -130,9 +130,9 @@ def test_what_does_not_vary_is_standardised_to_zero(values):
 
 
 def test_what_is_foretold_of_a_datum_without_it_is_what_the_others_say():
-    Z, owners = embedded(RNG.random((12, 2)))
+    Z, layout = embedded(RNG.random((12, 2)))
     targets = np.sin(5 * Z[:, :1]) + 0.1 * RNG.standard_normal((12, 1))
-    process = gp.condition(Z, owners, targets, gp.Hyperparameters(np.log([0.4, 0.9]), np.log(0.01)))
+    process = gp.condition(Z, layout, targets, gp.Hyperparameters(np.log([0.4, 0.9]), np.log(0.01)))
     means, stds = process.without(targets)
     kernel = gp.matern52(process.Z, process.Z) + (process.noise + 1e-8) * np.eye(12)
     for at in range(12):

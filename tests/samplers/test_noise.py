@@ -24,8 +24,8 @@ def test_fewer_replicates_are_louder_and_plain_steps_are_not():
 
 
 def test_a_process_follows_loud_data_less():
-    Z, owners = np.array([[0.0], [1.0]]), np.array([0])
+    Z, layout = np.array([[0.0], [1.0]]), gp.Layout((0,), (False,))
     targets, theta = np.array([[0.0], [1.0]]), gp.Hyperparameters(np.array([0.0]), np.log(0.1))
-    plain = gp.condition(Z, owners, targets, theta).at_data()[:, 0]
-    loud = gp.condition(Z, owners, targets, theta, np.array([1.0, 50.0])).at_data()[:, 0]
+    plain = gp.condition(Z, layout, targets, theta).at_data()[:, 0]
+    loud = gp.condition(Z, layout, targets, theta, np.array([1.0, 50.0])).at_data()[:, 0]
     assert loud[1] < plain[1] - 0.1

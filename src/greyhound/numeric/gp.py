@@ -15,6 +15,7 @@ Student-t, Shah et al. 2014, eq. 6.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,23 +49,25 @@ class Layout:
     def __len__(self) -> int:
         return len(self.categories)
 
-    def embed(self, X: Floats, active: Bools) -> tuple[Floats, NDArray[np.intp]]:
-        """The embedding of rows of the unit cube, (n, p), and which coordinate each column belongs to, (p,)."""
+    @functools.cached_property
+    def owners(self) -> NDArray[np.intp]:
+        """Which coordinate each column of the embedding belongs to, (p,)."""
+        widths = np.maximum(1, np.asarray(self.categories, np.intp)) + np.asarray(self.optional, np.intp)
+        return np.repeat(np.arange(len(self)), widths)
+
+    def embed(self, X: Floats, active: Bools) -> Floats:
+        """The embedding of rows of the unit cube, (n, p)."""
         columns: list[Any] = []
-        owners: list[int] = []
         for at, (count, optional) in enumerate(zip(self.categories, self.optional, strict=True)):
             there = active[:, at]
             if count:
                 index = np.minimum((X[:, at] * count).astype(np.intp), count - 1)
                 columns.extend(((index == category) & there) / math.sqrt(2.0) for category in range(count))
-                owners.extend([at] * count)
             else:
                 columns.append(np.where(there, X[:, at], 0.5))
-                owners.append(at)
             if optional:
                 columns.append(_FLAG * there)
-                owners.append(at)
-        return np.stack(columns, axis=1) if columns else np.zeros((len(X), 0)), np.asarray(owners, np.intp)
+        return np.stack(columns, axis=1) if columns else np.zeros((len(X), 0))
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def prior_mode(dimension: int) -> Hyperparameters:
 
 def fit(
     Z: Floats,
-    owners: NDArray[np.intp],
+    layout: Layout,
     targets: Floats,
     start: Hyperparameters,
     *,
@@ -93,13 +96,13 @@ def fit(
 ) -> Hyperparameters:
     """Hyperparameters of the highest posterior density, shared by all targets.
 
-    Z, owners: of `Layout.embed`. targets: (n, m), each standardised. start: where the search begins.
+    Z: (n, p), of the layout's `embed`. targets: (n, m), each standardised. start: where the search begins.
     evaluations: at most so many of the density. doubts: (n,), variances of noise that each datum has besides, over the
     signal's.
     """
     d = len(start.log_lengths)
     parts = np.zeros((d, len(Z), len(Z)))
-    for column, owner in enumerate(owners):
+    for column, owner in enumerate(layout.owners):
         difference = Z[:, column, None] - Z[None, :, column]
         parts[owner] += difference * difference
     flat = parts.reshape(d, -1)
@@ -199,17 +202,17 @@ class Posterior:
 
 def condition(
     Z: Floats,
-    owners: NDArray[np.intp],
+    layout: Layout,
     targets: Floats,
     theta: Hyperparameters,
     doubts: Floats | None = None,
     loudness: Floats | None = None,
 ) -> Posterior:
-    """The posterior given data. Z, owners: of `Layout.embed`; targets: (n, m); doubts: as for `fit`.
+    """The posterior given data. Z: (n, p), of the layout's `embed`; targets: (n, m); doubts: as for `fit`.
 
     loudness: (n,), how many times theta's noise variance each of the data has; None for once each.
     """
-    scale = np.exp(-theta.log_lengths)[owners]
+    scale = np.exp(-theta.log_lengths)[layout.owners]
     scaled = Z * scale
     kernel = matern52(scaled, scaled)
     noise = math.exp(theta.log_noise)

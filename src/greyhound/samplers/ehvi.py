@@ -32,7 +32,7 @@ from greyhound.samplers.sobol import Sobol
 
 if TYPE_CHECKING:
     from greyhound.history import History
-    from greyhound.numeric.gp import Bools, Floats
+    from greyhound.numeric.gp import Bools, Floats, Layout
     from greyhound.samplers.results import Numbers
 
 _MOST_POINTS = 300
@@ -109,10 +109,10 @@ class Model:
         self._cube, self._layout = cube, cube.layout(active)
         chosen = _chosen(told)
         values = told.values[np.searchsorted(told.known, chosen)]
-        self._Z, self._owners = self._layout.embed(X[chosen], active[chosen])
+        self._Z = self._layout.embed(X[chosen], active[chosen])
         self._within = np.isin(chosen, told.feasible)
         self._targets = [TRANSFORMS[transform](each)[:, None] for each in values.T]
-        self._thetas = [_fitted(self._Z, self._owners, each, transform, cube.dimension) for each in values.T]
+        self._thetas = [_fitted(self._Z, self._layout, each, transform) for each in values.T]
         self._feasible = Feasibility(history, told, self._layout) if history.limits or len(told.failed) else None
         best = told.ranking[: max(_ANCHORS, int((told.costs[told.feasible] < 0.001).sum()))]
         self.anchors = X[thinned(best, 3 * _ANCHORS)]
@@ -125,7 +125,7 @@ class Model:
         active = self._cube.activity(rows)
         scores = np.zeros(len(rows))
         if self._within.any():
-            Z, _ = self._layout.embed(rows, active)
+            Z = self._layout.embed(rows, active)
             means, stds = (np.hstack(each) for each in zip(*(p.predict(Z) for p in self._processes), strict=True))
             scores = ehvi.log_expected_improvement(means, stds, *self._boxes)
         if self._feasible is not None:
@@ -134,7 +134,7 @@ class Model:
 
     def believe(self, row: Floats, active: Bools) -> None:
         """Take the model's own expectation for the result of a configuration, (1, d), that is being tried."""
-        Z, _ = self._layout.embed(row, active)
+        Z = self._layout.embed(row, active)
         expected = [process.predict(Z)[0] for process in self._processes]
         likely = self._feasible is None or self._feasible.log_within(row, active)[0] > np.log(0.5)
         self._Z = np.concatenate([self._Z, Z])
@@ -144,7 +144,7 @@ class Model:
 
     def _condition(self) -> None:
         self._processes = [
-            gp.condition(self._Z, self._owners, targets, theta)
+            gp.condition(self._Z, self._layout, targets, theta)
             for targets, theta in zip(self._targets, self._thetas, strict=True)
         ]
         at_data = np.hstack([process.at_data() for process in self._processes])
@@ -172,16 +172,16 @@ def _chosen(told: Results) -> Numbers:
     return np.sort(np.concatenate([best, rest[-(_MOST_POINTS - len(best)) :]]))
 
 
-def _fitted(Z: Floats, owners: Any, losses: Floats, transform: str, dimension: int) -> gp.Hyperparameters:
+def _fitted(Z: Floats, layout: Layout, losses: Floats, transform: str) -> gp.Hyperparameters:
     """Hyperparameters for losses, (n,). A fit is dear: beyond 50 trials they are those of the trials a moment ago."""
     every = 1 if len(losses) <= 50 else 3 if len(losses) <= 120 else 8
     some = thinned(np.arange(len(losses) - len(losses) % every), _MOST_FITTED)
-    return _fit(Z[some].tobytes(), Z.shape[1], owners.tobytes(), losses[some].tobytes(), transform, dimension)
+    return _fit(Z[some].tobytes(), layout, losses[some].tobytes(), transform)
 
 
 @functools.lru_cache(maxsize=64)
-def _fit(Z: bytes, width: int, owners: bytes, losses: bytes, transform: str, dimension: int) -> gp.Hyperparameters:
+def _fit(Z: bytes, layout: Layout, losses: bytes, transform: str) -> gp.Hyperparameters:
     values = np.frombuffer(losses)
     targets = TRANSFORMS[transform](values)[:, None]
-    points = np.frombuffer(Z).reshape(len(values), width)
-    return gp.fit(points, np.frombuffer(owners, np.intp), targets, gp.prior_mode(dimension))
+    points = np.frombuffer(Z).reshape(len(values), -1)
+    return gp.fit(points, layout, targets, gp.prior_mode(len(layout)))

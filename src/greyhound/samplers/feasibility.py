@@ -40,7 +40,7 @@ class Feasibility:
 
     def log_chance(self, rows: Floats, active: Bools) -> Floats:
         """log of the chance that all goes well at snapped rows, (q,), failures weighing more. active: (q, d)."""
-        Z, _ = self._layout.embed(rows, active)
+        Z = self._layout.embed(rows, active)
         total = self.log_within(rows, active)
         if self._success is not None:
             means, stds = self._success.predict(Z)
@@ -49,7 +49,7 @@ class Feasibility:
 
     def log_within(self, rows: Floats, active: Bools) -> Floats:
         """log of the chance that the limits hold at snapped rows, (q,). active: (q, d)."""
-        Z, _ = self._layout.embed(rows, active)
+        Z = self._layout.embed(rows, active)
         total = np.zeros(len(rows))
         for process, edge in self._margins:
             means, stds = process.predict(Z)
@@ -80,7 +80,7 @@ class Feasibility:
         return self._process(history, ended, np.isin(ended, told.known).astype(float))
 
     def _process(self, history: History, numbers: Numbers, targets: Floats) -> gp.Posterior:
-        Z, owners = self._layout.embed(history.X[numbers], history.active[numbers])
+        Z = self._layout.embed(history.X[numbers], history.active[numbers])
         start: Any = gp.prior_mode(len(self._layout))
-        theta = gp.fit(Z, owners, (targets - targets.mean())[:, None], start, evaluations=_EVALUATIONS)
-        return gp.condition(Z, owners, targets[:, None], theta)
+        theta = gp.fit(Z, self._layout, (targets - targets.mean())[:, None], start, evaluations=_EVALUATIONS)
+        return gp.condition(Z, self._layout, targets[:, None], theta)

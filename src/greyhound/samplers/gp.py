@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from greyhound.history import History
-    from greyhound.numeric.gp import Bools, Floats
+    from greyhound.numeric.gp import Bools, Floats, Layout
 
 _MOST_POINTS = 300
 """Data that a process is conditioned on, at most: the best and the latest."""
@@ -155,12 +155,12 @@ class Model:
         self._layout = cube.layout(active)
         losses = data.losses
         kept = _kept(losses, _MOST_POINTS)
-        Z, owners = self._layout.embed(X[data.known], active[data.known])
+        Z = self._layout.embed(X[data.known], active[data.known])
         self._trend = Trend(history, cube, X[data.known], losses)
         trend = self._trend(X[data.known])
         within = np.isin(data.known[kept], data.feasible)
         noise = (_relative(data.doubts, losses), loudness(history, data.known))
-        views = [View(name, Z, owners, losses, trend, kept, within, noise, cube.dimension) for name in transforms]
+        views = [View(name, Z, self._layout, losses, trend, kept, within, noise) for name in transforms]
         weights = _weights([view.order_score(losses[kept]) for view in views], len(kept))
         self._views = [view for view, weight in zip(views, weights, strict=True) if weight]
         self._weights = weights[weights > 0]
@@ -184,7 +184,7 @@ class Model:
         active = self._cube.activity(rows)
         scores = self._trust * self._cube.log_prior(rows)
         if self._any_within:
-            Z, _ = self._layout.embed(rows, active)
+            Z = self._layout.embed(rows, active)
             scores = scores + self._view.log_gain(Z, self._trend(rows))
         if self._feasible is not None:
             scores = scores + self._feasible.log_chance(rows, active)
@@ -193,7 +193,7 @@ class Model:
     def believe(self, row: Floats, active: Bools | None = None) -> None:
         """Take the model's own expectation for the result of a configuration that is being tried."""
         active = self._cube.activity(row[None]) if active is None else active
-        Z, _ = self._layout.embed(row[None], active)
+        Z = self._layout.embed(row[None], active)
         for view in self._views:
             view.believe(Z)
 
@@ -201,28 +201,28 @@ class Model:
 class View:
     """A process over one transform of the losses.
 
-    Z, owners: of `Layout.embed`, of all results. losses, trend: (n,), of them; the trend is taken off the transformed
-    losses. kept: which of the results the process is conditioned on; within: which of those keep to the limits. noise:
-    (n,) twice, the variances of forecasts that stand for losses, and how many times the usual noise each one has.
+    Z: (n, p), of the layout's `embed`, of all results. losses, trend: (n,), of them; the trend is taken off the
+    transformed losses. kept: which of the results the process is conditioned on; within: which of those keep to the
+    limits. noise: (n,) twice, the variances of forecasts that stand for losses, and how many times the usual noise
+    each one has.
     """
 
     def __init__(
         self,
         transform: str,
         Z: Floats,
-        owners: Any,
+        layout: Layout,
         losses: Floats,
         trend: Floats,
         kept: NDArray[np.intp],
         within: Bools,
         noise: tuple[Floats, Floats],
-        dimension: int,
     ) -> None:
-        self._owners = owners
+        self._layout = layout
         early = _fit_size(len(losses))
         past = TRANSFORMS[transform](losses[:early]) - trend[:early]
         doubts, loud = noise
-        self._fit = self._theta = _fitted(Z[:early], owners, past[:, None], dimension, doubts[:early])
+        self._fit = self._theta = _fitted(Z[:early], layout, past[:, None], doubts[:early])
         targets = TRANSFORMS[transform](losses) - trend
         self._Z, self._targets, self._trend = Z[kept], targets[kept, None], trend[kept]
         self._doubts, self._loudness = doubts[kept], loud[kept]
@@ -259,7 +259,7 @@ class View:
         self._condition()
 
     def _condition(self) -> None:
-        self._process = gp.condition(self._Z, self._owners, self._targets, self._theta, self._doubts, self._loudness)
+        self._process = gp.condition(self._Z, self._layout, self._targets, self._theta, self._doubts, self._loudness)
 
     def _believed_best(self) -> float:
         """What to beat: the lowest mean at results; beliefs, which are means themselves, do not move it."""
@@ -289,9 +289,9 @@ class Trend:
             if len(known.losses) < _FEWEST_KNOWN:
                 continue
             rows = cube.rows(known.params)
-            Z, owners = self._layout.embed(rows, cube.activity(rows))
+            Z = self._layout.embed(rows, cube.activity(rows))
             targets = copula(np.asarray(known.losses))[:, None]
-            process = gp.condition(Z, owners, targets, _fitted(Z, owners, targets, cube.dimension))
+            process = gp.condition(Z, self._layout, targets, _fitted(Z, self._layout, targets))
             fit = rank_correlation(self._predict(process, X), losses)
             weight = (len(losses) * fit + _SHRUNK * 0.5) / (len(losses) + _SHRUNK)
             if weight > 0:
@@ -305,16 +305,14 @@ class Trend:
         return total
 
     def _predict(self, process: gp.Posterior, rows: Floats) -> Floats:
-        Z, _ = self._layout.embed(rows, self._cube.activity(rows))
+        Z = self._layout.embed(rows, self._cube.activity(rows))
         return np.asarray(process.predict(Z)[0][:, 0])
 
 
-def _fitted(
-    Z: Floats, owners: Any, targets: Floats, dimension: int, doubts: Floats | None = None
-) -> gp.Hyperparameters:
+def _fitted(Z: Floats, layout: Layout, targets: Floats, doubts: Floats | None = None) -> gp.Hyperparameters:
     """Hyperparameters for data, from the cache where these were fitted before."""
     doubts = np.zeros(len(Z)) if doubts is None else doubts
-    key = (dimension, Z.tobytes(), targets.tobytes(), doubts.tobytes())
+    key = (layout, Z.tobytes(), targets.tobytes(), doubts.tobytes())
     if key in _CACHE:
         _CACHE.move_to_end(key)
         return _CACHE[key]
@@ -322,7 +320,7 @@ def _fitted(
     some = targets[chosen]
     spread = some.std(axis=0)
     some = (some - some.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
-    theta = gp.fit(Z[chosen], owners, some, gp.prior_mode(dimension), doubts=doubts[chosen])
+    theta = gp.fit(Z[chosen], layout, some, gp.prior_mode(len(layout)), doubts=doubts[chosen])
     _CACHE[key] = theta
     if len(_CACHE) > _MOST_CACHED:
         _CACHE.popitem(last=False)
