@@ -11,9 +11,9 @@ from greyhound.numeric import gp
 RNG = np.random.default_rng(0)
 
 
-def embedded(X, categories=None, active=None, optional=None):
+def embedded(X, categories=None, active=None, optional=None, warped=()):
     d = X.shape[1]
-    layout = gp.Layout(tuple(categories or (0,) * d), tuple(optional or (False,) * d))
+    layout = gp.Layout(tuple(categories or (0,) * d), tuple(optional or (False,) * d), tuple(warped))
     return layout.embed(X, np.ones(X.shape, bool) if active is None else active), layout
 
 
@@ -39,33 +39,37 @@ def test_the_value_of_an_absent_coordinate_does_not_matter_but_its_absence_does(
     assert np.linalg.norm(Z[0] - Z[2]) == pytest.approx(0.5)
 
 
-def parts_of(Z, layout, d):
-    parts = np.zeros((d, len(Z), len(Z)))
-    for column, owner in enumerate(layout.owners):
-        parts[owner] += (Z[:, column, None] - Z[None, :, column]) ** 2
-    return parts.reshape(d, -1)
-
-
 @settings(deadline=None, max_examples=20)
-@given(st.integers(0, 1000), st.integers(1, 3))
-def test_the_slope_of_the_evidence_is_that_of_finite_differences(seed, targets):
+@given(st.integers(0, 1000), st.integers(1, 3), st.booleans())
+def test_the_slope_of_the_evidence_is_that_of_finite_differences(seed, targets, warped):
     rng = np.random.default_rng(seed)
-    Z, layout = embedded(rng.random((12, 3)), categories=[0, 0, 3])
-    flat, Y = parts_of(Z, layout, 3), rng.standard_normal((12, targets))
-    theta = np.append(rng.normal(0.0, 0.7, 3), rng.uniform(-6.0, -1.0))
-    _, slope = gp._evidence(flat, Y, theta[:3], theta[3])
-    for at in range(4):
-        step = np.eye(4)[at] * 1e-6
-        up, down = ((theta + s * step) for s in (1, -1))
-        numeric = (gp._evidence(flat, Y, up[:3], up[3])[0] - gp._evidence(flat, Y, down[:3], down[3])[0]) / 2e-6
+    Z, layout = embedded(
+        rng.random((12, 4)),
+        categories=[0, 0, 3, 0],
+        optional=[False, True, False, False],
+        warped=[False, True, False, True],
+    )
+    Y = rng.standard_normal((12, targets))
+    flat = np.append(rng.normal(0.0, 0.7, 4), rng.uniform(-6.0, -1.0))
+    flat = np.append(flat, rng.normal(0.0, 0.7, 4)) if warped else flat
+
+    def evidence(flat):
+        return gp._evidence(Z, layout, Y, gp._unflattened(flat, 4))
+
+    _, slope = evidence(flat)
+    for at, step in enumerate(1e-6 * np.eye(len(flat))):
+        numeric = (evidence(flat + step)[0] - evidence(flat - step)[0]) / 2e-6
         assert slope[at] == pytest.approx(numeric, rel=1e-3, abs=1e-4)
 
 
 def test_differences_of_the_evidence_are_those_of_a_student_t():
     Z, layout = embedded(RNG.random((8, 2)))
-    flat, y = parts_of(Z, layout, 2), RNG.standard_normal((8, 1))
+    y = RNG.standard_normal((8, 1))
     places = [(-1.0, -3.0), (0.5, -1.0)]
-    ours = [gp._evidence(flat, y, np.full(2, log_length), log_noise)[0] for log_length, log_noise in places]
+    ours = [
+        gp._evidence(Z, layout, y, gp.Hyperparameters(np.full(2, log_length), log_noise))[0]
+        for log_length, log_noise in places
+    ]
     theirs = [student_t(y[:, 0], Z, log_length, log_noise) for log_length, log_noise in places]
     assert ours[1] - ours[0] == pytest.approx(theirs[1] - theirs[0], rel=1e-6)
 
@@ -106,6 +110,37 @@ def test_a_fit_finds_out_which_coordinates_matter():
     assert theta.log_lengths[1] < others.min() - 0.7
 
 
+def test_a_warp_is_the_identity_at_one_and_rises_from_0_to_1():
+    X = np.linspace(0.0, 1.0, 50)[:, None]
+    assert gp.warp(X, np.zeros(1), np.zeros(1))[0] == pytest.approx(X, abs=1e-8)
+    warped, _ = gp.warp(X, np.array([0.7]), np.array([-1.2]))
+    assert warped[0] == pytest.approx(0.0, abs=1e-3)
+    assert warped[-1] == pytest.approx(1.0, abs=3e-3)
+    assert (np.diff(warped[:, 0]) > 0).all()
+    assert warped[25, 0] == pytest.approx(1 - (1 - X[25, 0] ** np.exp(0.7)) ** np.exp(-1.2))
+
+
+def test_only_the_columns_of_numbers_are_warped_and_no_flags():
+    X, optional = np.array([[0.3, 0.9, 0.5]]), [True, True, False]
+    Z, layout = embedded(X, categories=[0, 2, 0], optional=optional, warped=[True, False, True])
+    assert layout.to_warp.tolist() == [True, False, False, False, False, True]
+    theta = gp.Hyperparameters(np.zeros(3), 0.0, np.full((2, 2), 0.5))
+    assert (theta.place(Z, layout) != Z).tolist() == [layout.to_warp.tolist()]
+
+
+def test_a_warp_learns_where_a_function_changes():
+    X = np.linspace(0.0, 1.0, 40)[:, None]
+    Z, layout = embedded(X, warped=[True])
+    y = gp.standardise(np.sin(20 * X[:, 0] ** 6))[:, None]  # flat below a half, steep near 1
+    theta = gp.fit(Z, layout, y, gp.prior_mode(1, warps=1), evaluations=60)
+    low, middle, high = gp.warp(np.array([[0.0], [0.5], [1.0]]), *theta.log_warps)[0][:, 0]
+    assert middle - low < 0.3 < high - middle
+    beyond = np.array([[0.55], [0.995]])
+    plain = gp.condition(Z, layout, y, gp.fit(Z, layout, y, gp.prior_mode(1))).predict(beyond)[1][:, 0]
+    warped = gp.condition(Z, layout, y, theta).predict(beyond)[1][:, 0]
+    assert warped[0] / warped[1] < plain[0] / plain[1]
+
+
 def test_a_fit_tells_noise_from_signal():
     X = RNG.random((60, 1))
     signal = np.sin(5 * X[:, 0])
@@ -134,7 +169,7 @@ def test_what_is_foretold_of_a_datum_without_it_is_what_the_others_say():
     targets = np.sin(5 * Z[:, :1]) + 0.1 * RNG.standard_normal((12, 1))
     process = gp.condition(Z, layout, targets, gp.Hyperparameters(np.log([0.4, 0.9]), np.log(0.01)))
     means, stds = process.without(targets)
-    kernel = gp.matern52(process.Z, process.Z) + (process.noise + 1e-8) * np.eye(12)
+    kernel = gp.matern52(process.places, process.places) + (0.01 + 1e-8) * np.eye(12)
     for at in range(12):
         rest = np.delete(np.arange(12), at)
         gain = np.linalg.solve(kernel[np.ix_(rest, rest)], kernel[rest, at])

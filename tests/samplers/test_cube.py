@@ -141,3 +141,14 @@ def test_cells_are_of_parameters_with_equal_ones():
 def test_where_nothing_varies_there_are_no_neighbours(space):
     cube, rng = cube_of(space), np.random.default_rng(0)
     assert cube.neighbours(cube.random(rng, 1)[0], rng).shape == (0, len(space))
+
+
+def test_numbers_of_many_values_may_be_warped_and_nothing_else():
+    space = Space(
+        lr=Float(1e-5, 1.0, log=True),
+        layers=Int(1, 5),
+        width=Int(8, 4096),
+        size=Ordinal(["s", "m", "l"]),
+        letter=Categorical(list("abcdefghijklmnopqrstuvwxyz")),
+    )
+    assert cube_of(space).layout(np.ones((1, 5), bool)).warped == (True, False, True, False, False)

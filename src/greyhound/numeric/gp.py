@@ -4,13 +4,17 @@ Every coordinate is embedded so that squared distances add up: a number as it is
 vector over √2 (two different categories are at distance 1), and a coordinate that may be absent with an
 activity flag of weight ½ besides. Over the embedding lies a Matérn 5/2 kernel with one length scale ℓ for each
 coordinate (automatic relevance determination). The signal's variance is integrated out under an inverse-gamma
-prior of `_PRIOR_DEGREES` degrees of freedom, the mean is the generalised-least-squares constant.
+prior of `_PRIOR_DEGREES` degrees of freedom, the mean is the generalised-least-squares constant. Numbers may be warped
+first, each coordinate by a curve of its own that rises from 0 to 1, as one learning rate may be like any other below
+some value and unlike its neighbours above.
 
-Length scales and the noise ratio maximise the posterior. Priors: ℓ ~ LogNormal(0.7 + ½ ln d, 1.2), its density
+Length scales, warps and the noise ratio maximise the posterior. Priors: ℓ ~ LogNormal(0.7 + ½ ln d, 1.2), its density
 taken in ℓ: it grows with the dimension as in Hvarfner et al. 2024, "Vanilla Bayesian optimization performs
-great in high dimensions", eq. 5, whose own √2 and √3 were worse here; noise ratio ~ LogNormal(ln 10⁻⁴, 2).
-Kernel: Rasmussen & Williams 2006, eq. 4.17; evidence: eq. 5.8 and 5.9; with the variance integrated out:
-Student-t, Shah et al. 2014, eq. 6.
+great in high dimensions", eq. 5, whose own √2 and √3 were worse here; noise ratio ~ LogNormal(ln 10⁻⁴, 2); both
+exponents of a warp ~ LogNormal(0, 1).
+Kernel: Rasmussen & Williams 2006, eq. 4.17; warp: Kumaraswamy 1980's distribution function, in the place of the Beta
+distribution's of Snoek et al. 2014, "Input warping for Bayesian optimization of non-stationary functions"; evidence:
+eq. 5.8 and 5.9; with the variance integrated out: Student-t, Shah et al. 2014, eq. 6.
 """
 
 from __future__ import annotations
@@ -36,15 +40,22 @@ _LOG_LENGTH = (math.log(0.02), math.log(200.0))
 _LOG_NOISE = (math.log(1e-6), math.log(1.0))
 _LENGTH_PRIOR = (0.7, 1.2)
 _NOISE_PRIOR = (math.log(1e-4), 2.0)
+_LOG_WARP = (-2.5, 2.5)
+_WARP_PRIOR = 1.0
+_EDGE = 1e-9
 _NEVER = 1e10
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the coordinates are. categories: how many each has, 0 for a number. optional: which may be absent."""
+    """What the coordinates are. categories: how many each has, 0 for a number. optional: which may be absent.
+
+    warped: which may be warped; none where it is empty.
+    """
 
     categories: tuple[int, ...]
     optional: tuple[bool, ...]
+    warped: tuple[bool, ...] = ()
 
     def __len__(self) -> int:
         return len(self.categories)
@@ -54,6 +65,13 @@ class Layout:
         """Which coordinate each column of the embedding belongs to, (p,)."""
         widths = np.maximum(1, np.asarray(self.categories, np.intp)) + np.asarray(self.optional, np.intp)
         return np.repeat(np.arange(len(self)), widths)
+
+    @functools.cached_property
+    def to_warp(self) -> Bools:
+        """Which columns may be warped, (p,): no flags."""
+        if not self.warped:
+            return np.zeros(len(self.owners), bool)
+        return np.asarray((np.diff(self.owners, prepend=-1) > 0) & np.asarray(self.warped)[self.owners])
 
     def embed(self, X: Floats, active: Bools) -> Floats:
         """The embedding of rows of the unit cube, (n, p)."""
@@ -72,16 +90,39 @@ class Layout:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """log_lengths: (d,), of the coordinates. log_noise: of the noise's variance over the signal's."""
+    """log_lengths: (d,), of the coordinates. log_noise: of the noise's variance over the signal's.
+
+    log_warps: (2, c), ln a and ln b of the warp 1 − (1 − xᵃ)ᵇ of each column that may be warped; None for no warps.
+    """
 
     log_lengths: Floats
     log_noise: float
+    log_warps: Floats | None = None
+
+    def place(self, Z: Floats, layout: Layout) -> Floats:
+        """Where the kernel sees rows of an embedding, (n, p): warped, and in length scales."""
+        if self.log_warps is not None:
+            Z = Z.copy()
+            Z[:, layout.to_warp] = warp(Z[:, layout.to_warp], *self.log_warps)[0]
+        return np.asarray(Z * np.exp(-self.log_lengths)[layout.owners])
 
 
-def prior_mode(dimension: int) -> Hyperparameters:
-    """Where a fit begins: the mode of the priors."""
+def prior_mode(dimension: int, warps: int = 0) -> Hyperparameters:
+    """Where a fit begins: the mode of the priors. warps: of so many columns, to be fitted too."""
     centre = _LENGTH_PRIOR[0] + 0.5 * math.log(max(1, dimension))
-    return Hyperparameters(np.full(dimension, centre - _LENGTH_PRIOR[1] ** 2), _NOISE_PRIOR[0])
+    log_lengths = np.full(dimension, centre - _LENGTH_PRIOR[1] ** 2)
+    return Hyperparameters(log_lengths, _NOISE_PRIOR[0], np.zeros((2, warps)) if warps else None)
+
+
+def warp(X: Floats, log_a: Floats, log_b: Floats) -> tuple[Floats, Floats]:
+    """1 − (1 − xᵃ)ᵇ for each column of X, (n, c), in [0, 1]; and its slopes in ln a and ln b, (2, n, c)."""
+    X = np.clip(X, _EDGE, 1.0 - _EDGE)
+    a, b = np.exp(log_a), np.exp(log_b)
+    log_power = a * np.log(X)
+    log_rest = np.log(-np.expm1(log_power))  # of 1 − xᵃ
+    in_a = a * b * np.exp((b - 1.0) * log_rest + log_power) * np.log(X)
+    in_b = -b * log_rest * np.exp(b * log_rest)
+    return -np.expm1(b * log_rest), np.stack([in_a, in_b])
 
 
 def fit(
@@ -91,56 +132,55 @@ def fit(
     start: Hyperparameters,
     *,
     evaluations: int = 30,
-    prior: tuple[float, float] | None = None,
     doubts: Floats | None = None,
 ) -> Hyperparameters:
     """Hyperparameters of the highest posterior density, shared by all targets.
 
-    Z: (n, p), of the layout's `embed`. targets: (n, m), each standardised. start: where the search begins.
-    evaluations: at most so many of the density. doubts: (n,), variances of noise that each datum has besides, over the
-    signal's.
+    Z: (n, p), of the layout's `embed`. targets: (n, m), each standardised. start: where the search begins; with warps,
+    if these are to be fitted too. evaluations: at most so many of the density. doubts: (n,), variances of noise that
+    each datum has besides, over the signal's.
     """
     d = len(start.log_lengths)
-    parts = np.zeros((d, len(Z), len(Z)))
-    for column, owner in enumerate(layout.owners):
-        difference = Z[:, column, None] - Z[None, :, column]
-        parts[owner] += difference * difference
-    flat = parts.reshape(d, -1)
     centre = _LENGTH_PRIOR[0] + 0.5 * math.log(max(1, d))
     narrow = _LENGTH_PRIOR[1] ** 2
 
-    def density(theta: Floats) -> tuple[float, Floats]:
-        log_lengths, log_noise = theta[:d], theta[d]
-        value, slope = _evidence(flat, targets, log_lengths, log_noise, doubts)
-        away = log_lengths - centre
-        value += float(np.sum(log_lengths + away * away / (2.0 * narrow)))
-        slope[:d] += 1.0 + away / narrow
-        loud = (log_noise - _NOISE_PRIOR[0]) / _NOISE_PRIOR[1]
-        return value + 0.5 * loud * loud, np.append(slope[:d], slope[d] + loud / _NOISE_PRIOR[1])
+    def density(flat: Floats) -> tuple[float, Floats]:
+        theta = _unflattened(flat, d)
+        value, slope = _evidence(Z, layout, targets, theta, doubts)
+        away = theta.log_lengths - centre
+        loud = (theta.log_noise - _NOISE_PRIOR[0]) / _NOISE_PRIOR[1]
+        warps = flat[d + 1 :] / _WARP_PRIOR
+        value += float(np.sum(theta.log_lengths + away * away / (2.0 * narrow)) + 0.5 * (loud * loud + warps @ warps))
+        return value, slope + np.concatenate([1.0 + away / narrow, [loud / _NOISE_PRIOR[1]], warps / _WARP_PRIOR])
 
-    bounds = [_LOG_LENGTH] * d + [_LOG_NOISE]
-    first = np.clip(np.append(start.log_lengths, start.log_noise), *np.transpose(bounds))
+    warps = np.empty(0) if start.log_warps is None else start.log_warps.ravel()
+    bounds = [_LOG_LENGTH] * d + [_LOG_NOISE] + [_LOG_WARP] * len(warps)
+    first = np.clip(np.concatenate([start.log_lengths, [start.log_noise], warps]), *np.transpose(bounds))
     found = minimize(density, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxfun": evaluations})
-    best = found.x if np.all(np.isfinite(found.x)) else first
-    return Hyperparameters(best[:d], float(best[d]))
+    return _unflattened(found.x if np.all(np.isfinite(found.x)) else first, d)
+
+
+def _unflattened(flat: Floats, d: int) -> Hyperparameters:
+    return Hyperparameters(flat[:d], float(flat[d]), flat[d + 1 :].reshape(2, -1) if len(flat) > d + 1 else None)
 
 
 def _evidence(
-    flat: Floats, targets: Floats, log_lengths: Floats, log_noise: float, doubts: Floats | None = None
+    Z: Floats, layout: Layout, targets: Floats, theta: Hyperparameters, doubts: Floats | None = None
 ) -> tuple[float, Floats]:
-    """Negative log evidence, averaged over the targets, and its slope in (log lengths, log noise)."""
+    """Negative log evidence, averaged over the targets, and its slope in (log lengths, log noise, log warps)."""
     n, m = targets.shape
-    weights = np.exp(-2.0 * log_lengths)
-    squared = weights @ flat
+    d = len(theta.log_lengths)
+    places = theta.place(Z, layout)
+    squared = squared_distances(places, places)
     distance = np.sqrt(squared)
     decay = np.exp(-_ROOT5 * distance)
-    kernel = ((1.0 + _ROOT5 * distance + (5.0 / 3.0) * squared) * decay).reshape(n, n)
-    noise = math.exp(log_noise)
+    kernel = (1.0 + _ROOT5 * distance + (5.0 / 3.0) * squared) * decay
+    noise = math.exp(theta.log_noise)
     kernel[np.diag_indices(n)] += noise + 1e-8 + (0.0 if doubts is None else doubts)
     try:
         factor = cholesky(kernel, lower=True, overwrite_a=True, check_finite=False)
     except np.linalg.LinAlgError:
-        return _NEVER, np.zeros(len(log_lengths) + 1)
+        return _NEVER, np.zeros(d + 1 + (0 if theta.log_warps is None else theta.log_warps.size))
     (potri,) = get_lapack_funcs(("potri",), (factor,))
     inverse, _ = potri(factor, lower=1)
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
@@ -153,30 +193,37 @@ def _evidence(
     # dA enters as ½ tr(A⁻¹ dA) − ½ (n + ν) αᵀ dA α / (yᵀα + ν); the mean is at its optimum and adds nothing
     pull = 0.5 * inverse - (0.5 * degrees / m) * (alphas / squares) @ alphas.T
     # dk/d(r²) of the Matérn 5/2 is −(5/6)(1 + √5 r) e^(−√5 r)
-    inner = pull.ravel() * ((-5.0 / 6.0) * (1.0 + _ROOT5 * distance) * decay)
-    slope = -2.0 * weights * (flat @ inner)
-    return value, np.append(slope, noise * float(np.trace(pull)))
+    inner = pull * ((-5.0 / 6.0) * (1.0 + _ROOT5 * distance) * decay)
+    moved = 4.0 * (places * inner.sum(axis=1)[:, None] - inner @ places)  # the slope in the places, (n, p)
+    by_column = -np.einsum("ij,ij->j", places, moved)
+    slope = np.append(np.bincount(layout.owners, by_column, minlength=d), noise * float(np.trace(pull)))
+    if theta.log_warps is None:
+        return value, slope
+    chosen = layout.to_warp
+    _, slopes = warp(Z[:, chosen], *theta.log_warps)
+    in_places = moved[:, chosen] * np.exp(-theta.log_lengths)[layout.owners[chosen]]
+    return value, np.append(slope, np.einsum("kij,ij->kj", slopes, in_places))
 
 
 @dataclass(frozen=True)
 class Posterior:
     """What a process believes after its data: one factor for all targets, which share the kernel.
 
-    scale: (p,) what columns of the embedding are multiplied with. Z: (n, p), scaled. whitening: (n, n), the inverse
-    of the covariance's lower factor. means, alphas, variances: by target.
+    places: (n, p), of the data, where the kernel sees them. whitening: (n, n), the inverse of the covariance's lower
+    factor. means, alphas, variances: by target.
     """
 
-    scale: Floats
-    Z: Floats
+    theta: Hyperparameters
+    layout: Layout
+    places: Floats
     whitening: Floats
     means: Floats
     alphas: Floats
     variances: Floats
-    noise: float
 
     def kernel(self, Z: Floats) -> Floats:
         """Prior correlations between rows of an embedding and the data, (q, n)."""
-        return matern52(Z * self.scale, self.Z)
+        return matern52(self.theta.place(Z, self.layout), self.places)
 
     def predict(self, Z: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the noiseless targets at rows of an embedding, both (q, m)."""
@@ -197,7 +244,7 @@ class Posterior:
 
     def at_data(self) -> Floats:
         """Means of the noiseless targets at the data, (n, m)."""
-        return self.means + matern52(self.Z, self.Z) @ self.alphas
+        return self.means + matern52(self.places, self.places) @ self.alphas
 
 
 def condition(
@@ -212,9 +259,8 @@ def condition(
 
     loudness: (n,), how many times theta's noise variance each of the data has; None for once each.
     """
-    scale = np.exp(-theta.log_lengths)[layout.owners]
-    scaled = Z * scale
-    kernel = matern52(scaled, scaled)
+    places = theta.place(Z, layout)
+    kernel = matern52(places, places)
     noise = math.exp(theta.log_noise)
     kernel[np.diag_indices(len(Z))] += noise * (1.0 if loudness is None else loudness) + 1e-8
     kernel[np.diag_indices(len(Z))] += 0.0 if doubts is None else doubts
@@ -224,7 +270,7 @@ def condition(
     alphas = cho_solve((factor, True), targets - means, check_finite=False)
     squares = np.einsum("ij,ij->j", targets - means, alphas) + _PRIOR_DEGREES
     whitening = solve_triangular(factor, np.eye(len(Z)), lower=True, check_finite=False, overwrite_b=True)
-    return Posterior(scale, scaled, whitening, means, alphas, squares / (len(Z) + _PRIOR_DEGREES), noise)
+    return Posterior(theta, layout, places, whitening, means, alphas, squares / (len(Z) + _PRIOR_DEGREES))
 
 
 def _factor(kernel: Floats) -> Floats:
@@ -238,10 +284,8 @@ def _factor(kernel: Floats) -> Floats:
 
 def matern52(A: Floats, B: Floats) -> Floats:
     """Correlations of rows of scaled embeddings, (len(A), len(B)). Source: Rasmussen & Williams 2006, eq. 4.17."""
-    squared = A @ (-10.0 * B.T)  # five times the squared distance: 5 a² + 5 b² − 10 ab
-    squared += 5.0 * (A * A).sum(axis=1)[:, None]
-    squared += 5.0 * (B * B).sum(axis=1)
-    np.maximum(squared, 0.0, out=squared)
+    squared = squared_distances(A, B)
+    squared *= 5.0
     distance = np.sqrt(squared)
     squared /= 3.0
     squared += distance
@@ -249,6 +293,14 @@ def matern52(A: Floats, B: Floats) -> Floats:
     np.negative(distance, out=distance)
     squared *= np.exp(distance, out=distance)
     return squared
+
+
+def squared_distances(A: Floats, B: Floats) -> Floats:
+    """|a − b|² of rows, (len(A), len(B)), as a² + b² − 2 ab."""
+    squared = A @ (-2.0 * B.T)
+    squared += (A * A).sum(axis=1)[:, None]
+    squared += (B * B).sum(axis=1)
+    return np.maximum(squared, 0.0, out=squared)
 
 
 def standardise(values: Sequence[float] | Floats) -> Floats:

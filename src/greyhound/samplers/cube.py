@@ -74,6 +74,10 @@ class Cube:
             for parameter, size in zip(parameters, sizes, strict=True)
         )
         self.unordered = np.array(self.categories, np.int64) > 0
+        self._warped = tuple(
+            not categories and (levels is None or len(levels) > _FEW)
+            for categories, levels in zip(self.categories, self.levels, strict=True)
+        )
         self.varying = np.array([size != 1 for size in sizes], bool)
         self._parents: list[list[_Parent]] = [
             [_Parent(index[parent], self._allowed(index[parent], values)) for parent, values in conditions]
@@ -86,7 +90,8 @@ class Cube:
     def layout(self, active: Bools) -> Layout:
         """What a model has to know of the coordinates; `active` of the trials: a space defined by run has gaps."""
         absent = (~active).any(axis=0) if len(active) else np.zeros(self.dimension, bool)
-        return Layout(self.categories, tuple(bool(c) for c in np.asarray(self.conditional, bool) | absent))
+        optional = np.asarray(self.conditional, bool) | absent
+        return Layout(self.categories, tuple(optional.tolist()), self._warped)
 
     def snap(self, rows: Floats) -> Floats:
         """The rows within the cube, with each coordinate that has values at the place of its value."""

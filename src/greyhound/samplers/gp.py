@@ -3,13 +3,15 @@
 A process models each of several transforms of the losses: losses of trainings have long tails, and which transform
 fits depends on the task. Each suggestion is the best under one of them, drawn with weights by how well each foretells
 the order of the results, every one predicted from the others: one that stretches the differences of good results
-stays near the best, one that does not looks further away, and in turns neither is stuck. Its length scales are drawn
+stays near the best, one that does not looks further away, and in turns neither is stuck. Numbers are warped as fits
+the results, so that a loss that turns steep towards an edge is followed there. Length scales are drawn
 around the fitted ones, which few results leave uncertain: one set of them may never leave an optimum that it believes
 in. Trials that run are believed to give what the model expects of them. Where trials fail or there are limits, the
 chance that all goes well weighs the improvement: see `feasibility`.
 
 Sources: Jones et al. 1998, "Efficient global optimization"; transforms: Cowen-Rivers et al. 2022, "HEBO", and
-the Gaussian copula of Salinas et al. 2020; several sets of length scales: Snoek et al. 2012, "Practical Bayesian
+the Gaussian copula of Salinas et al. 2020; warps: Snoek et al. 2014, "Input warping for Bayesian optimization of
+non-stationary functions"; several sets of length scales: Snoek et al. 2012, "Practical Bayesian
 optimization", section 3.2, where they are averaged over; feasibility: Gardner et al. 2014, "Bayesian optimization with
 inequality constraints", eq. 5; pending trials: Ginsbourger et al. 2010, "Kriging is well-suited to parallelize
 optimization".
@@ -50,6 +52,10 @@ _MOST_POINTS = 300
 _MOST_FITTED = 120
 """Data that hyperparameters are fitted on, at most."""
 _MOST_CACHED = 64
+_EVALUATIONS = 50
+"""Evaluations of the posterior density in a fit, at most."""
+_WARPED = 2
+"""Numbers are warped from so many data for each dimension on: fewer would be fitted by anything."""
 _SHARPNESS = 0.15
 """How fast weights of transforms fall with their score, a datum."""
 _LEAST_WEIGHT = 0.01
@@ -320,7 +326,9 @@ def _fitted(Z: Floats, layout: Layout, targets: Floats, doubts: Floats | None = 
     some = targets[chosen]
     spread = some.std(axis=0)
     some = (some - some.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
-    theta = gp.fit(Z[chosen], layout, some, gp.prior_mode(len(layout)), doubts=doubts[chosen])
+    warps = int(layout.to_warp.sum()) if len(chosen) >= _WARPED * len(layout) else 0
+    start = gp.prior_mode(len(layout), warps)
+    theta = gp.fit(Z[chosen], layout, some, start, evaluations=_EVALUATIONS, doubts=doubts[chosen])
     _CACHE[key] = theta
     if len(_CACHE) > _MOST_CACHED:
         _CACHE.popitem(last=False)
