@@ -55,6 +55,8 @@ _HOPELESS = 0.001
 """The chance to finish best below which such a trial is not let go on."""
 _TAUGHT = 3
 """Where the first trials learn nothing, so many trials must have learned for each that a model begins with."""
+_ETA = 4
+"""One of so many goes on from each rung where the first trials learn nothing: most stand still, so few are worth it."""
 _BISECTIONS = 40
 
 
@@ -119,7 +121,7 @@ class FreezeThaw:
     def until(self, history: History, trial: Trial | None) -> int | None:
         """The look, or the end of the training; the next rung where the first trials learn nothing."""
         if self._idle(history):
-            return Asha(min_steps=self.min_steps).until(history, trial)
+            return self._halving(history).until(history, trial)
         step = trial.step if trial is not None else 0
         look = self._look(history)
         return look if step < look else history.max_steps
@@ -129,11 +131,14 @@ class FreezeThaw:
 
     def _halve(self, history: History) -> Action:
         """Successive halving; new configurations at random until enough have learned to teach the sampler."""
-        action = Asha(min_steps=self.min_steps).next(history)
+        action = self._halving(history).next(history)
         if not isinstance(action, Start) or not _may_draw(history):
             return action
         known = learners(history, _FIRST, self._look(history))
         return action if known >= _TAUGHT * (len(history.space) + 1) else _random(history)
+
+    def _halving(self, history: History) -> Asha:
+        return Asha(eta=_ETA, min_steps=self.min_steps or max(1, self._look(history) // 3))
 
     def _look(self, history: History) -> int:
         """After how many steps a configuration is looked at."""
