@@ -65,15 +65,6 @@ class Budget:
         """Whether nothing is limited."""
         return self == Budget()
 
-    def plus(self, more: Budget) -> Budget:
-        """The budget with every limit of `more` added; a limit that only one of them has is taken over."""
-
-        def add(name: str) -> Any:
-            mine, theirs = getattr(self, name), getattr(more, name)
-            return theirs if mine is None else mine + (theirs or 0)
-
-        return Budget(**{field.name: add(field.name) for field in fields(self)})
-
     def to_json(self) -> dict[str, Any]:
         """The limits that are set, by name."""
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
