@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tests.schedulers.histories import SPACE, add, begun
 
+from greyhound import events as ev
 from greyhound.errors import StudyError
 from greyhound.samplers.bohb import BOHB, informative_step, seen_at
 from greyhound.samplers.results import results
@@ -50,6 +51,17 @@ def test_the_view_holds_values_of_that_step():
     assert told.losses.tolist() == [2.0, 1.0, 1.5]
     assert len(told.failed) == 1
     assert len(told.pending) == 1, "who runs and has not come so far"
+
+
+def test_a_constraint_that_trainings_set_holds_in_the_view():
+    history = begun(max_steps=9)
+    for value in (1.0, -1.0):
+        trial = add(history, [2.0, 1.0])
+        history.apply(ev.Constrained(0.0, trial, "size", value))
+        history.apply(ev.Ended(0.0, trial, PAUSED, {}, "test"))
+    told = results(seen_at(history, 2))
+    assert told.known.tolist() == [0, 1]
+    assert told.feasible.tolist() == [1]
 
 
 def test_what_is_to_be_maximised_is_so_in_the_view():

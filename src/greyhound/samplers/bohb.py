@@ -98,7 +98,7 @@ def seen_at(history: History, step: int) -> History:
     if history.settings is None:
         return history
     view = History()
-    view.settings = replace(history.settings, space=history.space, max_steps=None)
+    view.settings = replace(history.settings, space=history.space, limits=history.limits, max_steps=None)
     view.space = history.space
     columns = [history.losses_at(step, at) for at in range(len(history.objectives))]
     for trial in history.trials:
