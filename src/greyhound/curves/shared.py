@@ -23,7 +23,7 @@ from greyhound.numeric.gp import matern52
 
 Floats: TypeAlias = NDArray[np.float64]
 
-_LENGTHS = (1.0, 2.0, 4.0)
+_LENGTHS = (0.5, 1.0, 2.0)
 _CONFIGURATION = (0.0, 0.25, 0.5, 1.0)
 """How much the unit cube of the configuration counts beside the standardised looks of the curve."""
 _NOISE = np.array([0.01, 0.1, 0.5])
