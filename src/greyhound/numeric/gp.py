@@ -103,7 +103,7 @@ class Hyperparameters:
         """Where the kernel sees rows of an embedding, (n, p): warped, and in length scales."""
         if self.log_warps is not None:
             Z = Z.copy()
-            Z[:, layout.to_warp] = warp(Z[:, layout.to_warp], *self.log_warps)[0]
+            Z[:, layout.to_warp] = warp(Z[:, layout.to_warp], *self.log_warps)
         return np.asarray(Z * np.exp(-self.log_lengths)[layout.owners])
 
 
@@ -114,15 +114,23 @@ def prior_mode(dimension: int, warps: int = 0) -> Hyperparameters:
     return Hyperparameters(log_lengths, _NOISE_PRIOR[0], np.zeros((2, warps)) if warps else None)
 
 
-def warp(X: Floats, log_a: Floats, log_b: Floats) -> tuple[Floats, Floats]:
-    """1 − (1 − xᵃ)ᵇ for each column of X, (n, c), in [0, 1]; and its slopes in ln a and ln b, (2, n, c)."""
-    X = np.clip(X, _EDGE, 1.0 - _EDGE)
+def warp(X: Floats, log_a: Floats, log_b: Floats) -> Floats:
+    """1 − (1 − xᵃ)ᵇ for each column of X, (n, c), in [0, 1]. log_a, log_b: (c,)."""
+    log_rest = np.log(-np.expm1(np.exp(log_a) * _log(X)))  # of 1 − xᵃ
+    return np.asarray(-np.expm1(np.exp(log_b) * log_rest))
+
+
+def warp_slopes(X: Floats, log_a: Floats, log_b: Floats) -> Floats:
+    """The slopes of `warp` in ln a and in ln b, (2, n, c)."""
     a, b = np.exp(log_a), np.exp(log_b)
-    log_power = a * np.log(X)
-    log_rest = np.log(-np.expm1(log_power))  # of 1 − xᵃ
-    in_a = a * b * np.exp((b - 1.0) * log_rest + log_power) * np.log(X)
-    in_b = -b * log_rest * np.exp(b * log_rest)
-    return -np.expm1(b * log_rest), np.stack([in_a, in_b])
+    log_power = a * _log(X)
+    log_rest = np.log(-np.expm1(log_power))
+    in_a = b * np.exp((b - 1.0) * log_rest + log_power) * log_power
+    return np.stack([in_a, -b * log_rest * np.exp(b * log_rest)])
+
+
+def _log(X: Floats) -> Floats:
+    return np.asarray(np.log(np.clip(X, _EDGE, 1.0 - _EDGE)))
 
 
 def fit(
@@ -200,7 +208,7 @@ def _evidence(
     if theta.log_warps is None:
         return value, slope
     chosen = layout.to_warp
-    _, slopes = warp(Z[:, chosen], *theta.log_warps)
+    slopes = warp_slopes(Z[:, chosen], *theta.log_warps)
     in_places = moved[:, chosen] * np.exp(-theta.log_lengths)[layout.owners[chosen]]
     return value, np.append(slope, np.einsum("kij,ij->kj", slopes, in_places))
 
