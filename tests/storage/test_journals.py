@@ -1,5 +1,6 @@
 """Every journal keeps the promises of the conformance suite; SQLite's own ones besides."""
 
+import contextlib
 import secrets
 import sqlite3
 import subprocess
@@ -82,6 +83,17 @@ def test_two_processes_may_create_the_same_study_at_once(tmp_path):
     assert study_names(url) == ["study"]
     made[0].append([Beat(1.0, "a")])
     assert [len(journal.read(0)) for journal in made] == [1] * 8
+
+
+def test_a_file_that_another_process_is_writing_first_is_waited_for(tmp_path):
+    path = tmp_path / "study.db"
+    with contextlib.closing(sqlite3.connect(path, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE something (x)")
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.3, other.commit)
+        release.start()
+        Sql(to_url(path), "study").close()
+        release.join()
 
 
 def test_newer_schema_is_refused_with_the_way_out(tmp_path):

@@ -11,6 +11,7 @@ every process; a power cut may lose the last moments but never damages the file.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from greyhound.events import Event, dump, load
 
 SCHEMA_VERSION = 1
 _BUSY_TIMEOUT_S = 60.0
+_RETRY_S = 0.02
 _READS = "greyhound_reads"
 
 _METADATA = sa.MetaData()
@@ -179,7 +181,7 @@ def _sqlite(url: str, path: Path, create: bool) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin where _begin says so
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
 
     @sa.event.listens_for(engine, "begin")
@@ -187,6 +189,19 @@ def _sqlite(url: str, path: Path, create: bool) -> sa.Engine:
         connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(_READS) else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _write_ahead(connection: Any) -> None:
+    """Switch to write-ahead logging; again for a while where another process has the file: SQLite refuses at once."""
+    deadline = time.monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(_RETRY_S)
 
 
 def _postgresql(url: str) -> sa.Engine:
