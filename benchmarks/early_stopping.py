@@ -191,7 +191,7 @@ PEERS = {
     ),
     **{
         name: Peer(None, functools.partial(lambda name, task, seed: Elsewhere(task, name, seed), name))
-        for name in ("dehb", "neps", "smac", "syne_asha", "syne_bohb", "syne_median")
+        for name in ("dehb", "hpbandster", "neps", "smac", "syne_asha", "syne_bohb", "syne_median")
     },
 }
 

@@ -13,6 +13,7 @@ none of its own: max_steps / 27, so that there are three below the end, as in Gr
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 Space = Mapping[str, Mapping[str, Any]]
@@ -69,11 +71,11 @@ class Jobs(ABC):
 def config_space(space: Space, seed: int) -> Any:
     from ConfigSpace import ConfigurationSpace, UniformFloatHyperparameter, UniformIntegerHyperparameter
 
-    made = ConfigurationSpace(seed=seed)
-    for name, each in space.items():
-        kind = UniformIntegerHyperparameter if each["kind"] == "int" else UniformFloatHyperparameter
-        made.add(kind(name, each["low"], each["high"], log=each["log"]))
-    return made
+    kinds = {"int": UniformIntegerHyperparameter, "float": UniformFloatHyperparameter}
+    parameters = {
+        name: kinds[each["kind"]](name, each["low"], each["high"], log=each["log"]) for name, each in space.items()
+    }
+    return ConfigurationSpace(space=parameters, seed=seed)
 
 
 def plain(config: Mapping[str, Any], space: Space) -> dict[str, Any]:
@@ -126,6 +128,38 @@ class SMAC(Jobs):
         from smac.runhistory.dataclasses import TrialValue
 
         self._tuner.tell(job, TrialValue(cost=1 - accuracy, time=steps))
+
+
+class HpBandSter(Jobs):
+    """BOHB by its authors. Its own loop waits for workers on a network, so its brackets are asked here instead."""
+
+    def __init__(self, space: Space, max_steps: int, seed: int) -> None:
+        import numpy as np
+        from hpbandster.core.dispatcher import Job
+        from hpbandster.optimizers.bohb import BOHB
+        from hpbandster.optimizers.config_generators import bohb
+
+        super().__init__(max_steps)
+        np.random.seed(seed)
+        self._space, self._job = space, Job
+        self._densities = bohb.BOHB(config_space(space, seed))
+        budgets = max_steps / 3.0 ** np.arange(3, -1, -1)
+        made = SimpleNamespace(max_SH_iter=len(budgets), eta=3, budgets=budgets, config_generator=self._densities)
+        self._bracket = functools.partial(BOHB.get_next_iteration, made)
+        self._brackets: list[Any] = []
+
+    def job(self) -> tuple[dict[str, Any], float, Any]:
+        due = next((run for bracket in self._brackets if (run := bracket.get_next_run()) is not None), None)
+        if due is None:
+            self._brackets.append(self._bracket(len(self._brackets)))
+            due = self._brackets[-1].get_next_run()
+        number, config, steps = due
+        return plain(config, self._space), steps, self._job(number, config=config, budget=steps)
+
+    def done(self, job: Any, accuracy: float, steps: int) -> None:
+        job.result = {"loss": 1 - accuracy, "info": None}
+        self._brackets[job.id[0]].register_result(job)
+        self._densities.new_result(job)
 
 
 class NePS(Jobs):
@@ -205,7 +239,7 @@ def make(tuner: str, space: Space, max_steps: int, seed: int) -> Any:
     package, _, kind = tuner.partition("_")
     if package == "syne":
         return SyneTune(kind, space, max_steps, seed)
-    return {"dehb": DEHB, "neps": NePS, "smac": SMAC}[package](space, max_steps, seed)
+    return {"dehb": DEHB, "hpbandster": HpBandSter, "neps": NePS, "smac": SMAC}[package](space, max_steps, seed)
 
 
 def main() -> None:
