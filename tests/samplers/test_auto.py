@@ -1,6 +1,7 @@
 """The default sampler: what it chooses, and that it says so."""
 
 import numpy as np
+import pytest
 
 import greyhound as gh
 from greyhound.samplers.auto import Auto, choose
@@ -29,6 +30,14 @@ def test_else_a_model_learns():
     name, why = chosen(study)
     assert name == "GP"
     assert why.startswith("gp: a Gaussian process after 2 points of a Sobol sequence, for 2 parameters and infinitely")
+
+
+@pytest.mark.parametrize("scheduler", ["asha", {"name": "hyperband", "eta": 4}], ids=["name", "table"])
+def test_under_successive_halving_the_model_learns_at_rungs(scheduler):
+    study = gh.Study(gh.Space(x=gh.Float(0, 1)), minimize="loss", max_steps=27, scheduler=scheduler)
+    name, why = chosen(study)
+    assert name == "BOHB"
+    assert why.startswith("bohb: a Gaussian process of the values at one step, for 1 parameter and infinitely many")
 
 
 def test_several_objectives_get_a_model_each_and_many_evolution():

@@ -99,6 +99,15 @@ def test_a_finite_space_is_tried_whole_and_nothing_twice():
     assert sorted(each["n"] for each in found) == [26, 27, 28, 29, 30]
 
 
+def test_nothing_is_repeated_while_the_view_stands_still():
+    history = begun(max_steps=9)
+    for number in range(3):
+        add(history, [1.0, 0.5], PAUSED, {"x": 0.1 + 0.2 * number})
+    for number in range(5):  # each stays at step 1, and the view is of step 2
+        add(history, [1.0], PAUSED, BOHB(fewest=2).suggest(history, 1, np.random.default_rng(number))[0])
+    assert len({trial.params["x"] for trial in history.trials}) == 8
+
+
 @pytest.mark.parametrize("options", [{"fewest": 1}, {"random": 2.0}])
 def test_wrong_options_are_told(options):
     with pytest.raises(StudyError, match=f"bohb: {next(iter(options))} must"):

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from greyhound.registry import named
 from greyhound.samplers.base import Sampler, Traits, start_size
+from greyhound.samplers.bohb import BOHB
 from greyhound.samplers.ehvi import EHVI
 from greyhound.samplers.gp import GP
 from greyhound.samplers.grid import Grid
@@ -26,11 +28,16 @@ _MOST_MODELLED = 4
 """Of more objectives a model's hypervolume takes long to work out, and evolution serves."""
 _MOST_TRIALS = 1000
 """With several objectives evolution goes on from here: a model learns little more and takes longer each time."""
+_HALVING = ("asha", "hyperband")
+"""Schedulers that leave most trials at one of a few steps: values of the same step compare, forecasts less well."""
 
 
 @dataclass(frozen=True)
 class Auto:
-    """Grid where the budget lets all be tried, a Gaussian process else, or one for each of several objectives."""
+    """Grid where the budget lets all be tried, a Gaussian process else, or one for each of several objectives.
+
+    Under successive halving the process learns from the values at one rung, as in BOHB.
+    """
 
     traits: ClassVar[Traits] = Traits(model=True)
 
@@ -53,6 +60,8 @@ def choose(history: History) -> tuple[Sampler, str]:
     budget = history.settings.budget.trials if history.settings else None
     if not history.define_by_run and space.size is not None and space.size <= max(_ALWAYS_TRIED, budget or 0):
         return Grid(levels=max(2, space.size)), f"grid: all {space.size} configurations can be tried"
+    if history.settings and named(history.settings.scheduler) in _HALVING:
+        return BOHB(), f"bohb: a Gaussian process of the values at one step, for {_described(history)}"
     first = start_size(history)
     return GP(), f"gp: a Gaussian process after {first} points of a Sobol sequence, for {_described(history)}"
 

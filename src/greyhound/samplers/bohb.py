@@ -3,6 +3,7 @@
 Early stopping leaves most trials with values from few steps, which do not compare with those of the others. So the
 model sees the trials that reached one step, each with its value there, and no others: the highest step that at least
 max(10, d + 2) trials reached. With `scheduler="hyperband"` or "asha" that is a rung, a higher one as the study goes on.
+What the model would propose a second time, having seen nothing new, is drawn at random.
 
 Source: Falkner et al. 2018, "BOHB: robust and efficient hyperparameter optimization at scale", section 3.2 and
 algorithm 2 (the model on the largest budget with enough observations; a share of random configurations).
@@ -10,7 +11,6 @@ algorithm 2 (the model on the largest budget with enough observations; a share o
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,7 +19,7 @@ import numpy as np
 from greyhound import events as ev
 from greyhound.errors import StudyError
 from greyhound.history import History
-from greyhound.samplers.base import Sampler, Traits, tried_keys
+from greyhound.samplers.base import Sampler, Traits
 from greyhound.samplers.picking import at_least
 from greyhound.samplers.random import draw_new
 from greyhound.trial import TrialState
@@ -36,11 +36,11 @@ _SPARE = 8
 class BOHB:
     """A sampler that learns, `model`, on the highest step that at least `fewest` trials have reached.
 
-    model: a name, a table of name and options, or a sampler. fewest: 2 or more; None for d + 2, at least 10.
-    random: the chance that a configuration is drawn at random instead, 0 to 1 (the paper's is 1/3).
+    model: a name, a table of name and options, or a sampler; the paper's is "tpe". fewest: 2 or more; None for d + 2,
+    at least 10. random: the chance that a configuration is drawn at random instead, 0 to 1; the paper's is 1/3.
     """
 
-    model: Any = "tpe"
+    model: Any = "gp"
     fewest: int | None = None
     random: float = 0.0
     traits: ClassVar[Traits] = Traits(objectives=1, model=True)
@@ -55,20 +55,20 @@ class BOHB:
     def suggest(self, history: History, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
         """`count` configurations, fewer where the finite space has no more."""
         step = informative_step(history, self.fewest or max(_FEWEST, len(history.space) + 2))
-        seen = tried_keys(history)
-        drawn = int((rng.random(count) < self.random).sum())
+        finite = history.space.size is not None
+        tried = {history.space.key(trial.params) for trial in history.trials}
+        wanted = count - int((rng.random(count) < self.random).sum())
         found: list[dict[str, Any]] = []
-        if drawn < count:
+        if wanted:
             view = history if step is None else seen_at(history, step)
-            spare = 0 if seen is None else _SPARE
-            found = _new(self._made().suggest(view, count - drawn + spare, rng), history, seen)[: count - drawn]
-        taken = set() if seen is None else {history.space.key(params) for params in found}
+            asked = self._made().suggest(view, wanted + _SPARE * finite, rng)
+            found = [params for params in asked if history.space.key(params) not in tried][:wanted]
+        tried |= {history.space.key(params) for params in found}
         while len(found) < count:
-            params = draw_new(history, rng, None if seen is None else seen | taken)
+            params = draw_new(history, rng, tried if finite else None)
             if params is None:
                 break
             found.append(params)
-            taken.add(history.space.key(params))
         return found
 
     def _made(self) -> Sampler:
@@ -116,7 +116,3 @@ def seen_at(history: History, step: int) -> History:
             told = {each.metric: each.loss(value) for each, value in zip(history.objectives, values, strict=False)}
             view.apply(ev.Ended(trial.started, number, state, {**trial.metrics, **told}, trial.owner))
     return view
-
-
-def _new(found: Collection[dict[str, Any]], history: History, seen: set[Any] | None) -> list[dict[str, Any]]:
-    return [params for params in found if seen is None or history.space.key(params) not in seen]
