@@ -23,10 +23,10 @@ def learns(x: float, step: int) -> float:
     return 0.1 + x + 1.0 / step
 
 
-def looked_at(curve) -> gh.Study:
+def looked_at(curve, first=(0.2, 0.4, 0.95, 0.3, 0.6, 0.7, 0.1, 0.8)) -> gh.Study:
     space = gh.Space(x=gh.Float(0.0, 1.0))
     made = gh.Study(space, minimize="loss", max_steps=STEPS, scheduler=FreezeThaw(), sampler="random", seed=1)
-    for x in (0.2, 0.4, 0.95, 0.3, 0.6, 0.7, 0.1, 0.8):
+    for x in first:
         made.enqueue({"x": x})
         trial = made.ask()
         for step in range(1, LOOK + 1):
@@ -78,6 +78,17 @@ def test_nothing_is_known_before_the_first_were_looked_at():
 def test_diverged_trainings_are_left_out():
     made = looked_at(lambda x, step: float("nan") if x in (0.2, 0.4) else stands(x, step))
     assert nothing_learns(made.history, FIRST, LOOK)
+
+
+def test_some_more_trials_may_show_it_that_the_first_did_not():
+    moving = [0.91, 0.92, 0.93, 0.94, 0.95]
+    still = [0.2, 0.4, 0.3, 0.6, 0.7, 0.1, 0.8, 0.5]
+
+    def curve(x, step):
+        return 1.0 + x / step if x > 0.9 else stands(x, step)
+
+    assert not nothing_learns(looked_at(curve, moving + still[:3]).history, FIRST, LOOK)
+    assert nothing_learns(looked_at(curve, moving + still).history, FIRST, LOOK)
 
 
 def test_those_that_learned_are_told_from_the_plateau():

@@ -22,12 +22,20 @@ _STILL = 0.02
 
 
 def nothing_learns(history: History, first: int, step: int) -> bool:
-    """Whether most of the `first` trials stood still at `step`, and at the same loss; False before that is known."""
+    """Whether most of the first trials stood still at `step`, and at the same loss; False before that is known.
+
+    It is enough that this holds for the `first` trials or for some more, up to twice as many: of eight, chance may let
+    four move where most stand still.
+    """
+    early, late = _losses(history, 2 * first, max(1, step // 3)), _losses(history, 2 * first, step)
+    return step > 1 and any(_stand_still(early[:n], late[:n]) for n in range(first, max(first, len(late)) + 1))
+
+
+def _stand_still(early: Floats, late: Floats) -> bool:
     import numpy as np
 
-    early, late = _losses(history, first, max(1, step // 3)), _losses(history, first, step)
     known = np.isfinite(early) & np.isfinite(late)
-    if known.sum() < _FEWEST or step < 2:
+    if known.sum() < _FEWEST:
         return False
     early, late = early[known], late[known]
     size = min(float(np.ptp(late)), float(np.abs(np.median(late))))
