@@ -54,6 +54,17 @@ def test_the_first_trials_pause_at_the_first_rung_and_then_the_best_of_them_goes
     assert made.history.completed[0].params["x"] <= 0.1
 
 
+@pytest.mark.parametrize(("busy", "expected"), [(0, Resume), (4, Start)])
+def test_where_several_train_at_once_more_are_looked_at_before_one_goes_on(busy, expected):
+    made = study()
+    for _ in range(busy):
+        made.ask()
+    for x in (0.9, 0.1, 0.5, 0.7, 0.8, 0.6, 0.4, 0.3):
+        made.enqueue({"x": x})
+        train(made, made.ask(), informative)
+    assert isinstance(made.scheduler.next(made.history), expected)
+
+
 def test_a_study_trains_few_in_full_and_finds_one_that_is_nearly_the_best_of_all_it_saw():
     made = drive(study(), informative, 15 * STEPS)
     best = min(trial.params["x"] for trial in made.history.completed)

@@ -47,6 +47,8 @@ _SURE = 5
 """So many trainings are finished before any trial is stopped for good."""
 _LOOKS = 1 / 4
 """First looks have at least this share of all steps, so that trials which are all alike are not polished."""
+_EACH = 5
+"""So many trials a worker are looked at before any goes on: where many train at once, what they teach comes late."""
 _TOLD = 5
 """So many random configurations, and so many of the sampler's, have been looked at before they are compared."""
 _LEARNED = 8
@@ -146,8 +148,9 @@ class FreezeThaw:
         return min(self.min_steps or max(1, round(end / 9)), end)
 
     def _looks_due(self, history: History) -> bool:
-        """Whether first looks had too small a share of all steps."""
-        return len(history) * self._look(history) < _LOOKS * history.total_steps
+        """Whether there were too few first looks: for the workers, or for all the steps."""
+        workers = len(history.running) + 1
+        return len(history) < _EACH * workers or len(history) * self._look(history) < _LOOKS * history.total_steps
 
     def _price(self, history: History, forecast: Finals, best: float) -> float:
         """The index of a new configuration: gain for each step."""
