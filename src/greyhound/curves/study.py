@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from greyhound.curves.forecasting import at_step, bridged
+from greyhound.curves.settled import settled
 
 if TYPE_CHECKING:
     from greyhound.history import History
@@ -21,12 +22,14 @@ Floats: TypeAlias = NDArray[np.float64]
 class Curves:
     """The curves of a study's trials. values: (n, max_steps), losses, gaps bridged. lengths: (n,), in steps.
 
-    A trial that has not reported, or diverged, has the length 0. X: (n, d), configurations in the unit cube.
+    A trial that has not reported, or diverged, has the length 0. X: (n, d), configurations in the unit cube. noise:
+    (n,), what of its last value is taken for chance and is not in `values`; 0 for curves that have not come to the end.
     """
 
     values: Floats
     lengths: NDArray[np.intp]
     X: Floats
+    noise: Floats
 
     def finals(self, numbers: NDArray[np.intp], step: int) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the final losses of trials, as they could be told at `step`; both (m,)."""
@@ -78,4 +81,9 @@ def _read(history: History) -> Curves:
         losses = np.asarray(metrics, float) if objective.loss(1.0) > 0 else -np.asarray(metrics, float)
         values[number, at[inside]] = losses[inside]
     lengths, filled = bridged(values)
-    return Curves(filled, lengths, np.array(history.X))
+    noise = np.zeros(len(history))
+    if (lengths == end).any():
+        last = filled[lengths == end, -1]
+        filled[lengths == end, -1] = settled(filled[lengths == end])
+        noise[lengths == end] = last - filled[lengths == end, -1]
+    return Curves(filled, lengths, np.array(history.X), noise)

@@ -50,7 +50,8 @@ def results(history: History) -> Results:
     """Read them off a history.
 
     A trial that was not trained to its end counts with the forecast of its final loss, by its own curve and those of
-    the others; with several objectives, with its last values as they are.
+    the others, and one that was with its loss less what of it is noise; with several objectives, with its last values
+    as they are.
     """
     every = history.losses
     finite = np.isfinite(every).all(axis=1) & np.full(len(every), bool(history.objectives))
@@ -122,11 +123,12 @@ def _costs(values: Floats, finite: Bools, broken: Floats) -> Floats:
 def _to_come(history: History, values: Floats, finite: Bools) -> tuple[Floats, Floats]:
     """By how much each trial's loss should move until its end, and the standard deviation of that, both (n,)."""
     moves, doubts = np.zeros(len(values)), np.zeros(len(values))
-    untrained = finite.copy()
-    untrained[history.numbers(TrialState.COMPLETED)] = False
-    if untrained.any():
+    if finite.any():
         forecast = finals(history)
-        told = untrained & np.isfinite(forecast.mean)
+        ended = np.zeros(len(values), bool)
+        ended[history.numbers(TrialState.COMPLETED)] = True
+        moves[ended] = -forecast.curves.noise[ended]
+        told = finite & ~ended & np.isfinite(forecast.mean)
         moves[told] = forecast.mean[told] - values[told]
         doubts[told] = forecast.std[told]
     return moves, doubts

@@ -212,10 +212,11 @@ def _sampler_helps(forecast: Finals) -> bool:
 
 
 def _best(history: History, forecast: Finals) -> float:
-    """The lowest final loss; before there is one, the lowest that is expected; infinity before anything is known."""
+    """The lowest final loss, beneath noise; before there is one, the lowest expected; infinity with nothing known."""
     import numpy as np
 
-    done = history.losses[history.numbers(TrialState.COMPLETED), 0]
+    ended = history.numbers(TrialState.COMPLETED)
+    done = history.losses[ended, 0] - forecast.curves.noise[ended]
     known = done[np.isfinite(done)] if np.isfinite(done).any() else forecast.mean[np.isfinite(forecast.mean)]
     return float(known.min()) if len(known) else np.inf
 
