@@ -48,6 +48,17 @@ def test_units_do_not_matter(scale, shift, seed):
     assert settled(shift + scale * curves) == pytest.approx(shift + scale * settled(curves), abs=1e-6 * scale + 1e-9)
 
 
+def test_means_over_replicates_are_not_smoothed():
+    made = gh.Study({"x": gh.Float(0.0, 1.0)}, minimize="loss", max_steps=10, scheduler="none", seed=0)
+    losses = np.random.default_rng(0).random((12, 10))
+    for row in losses:
+        trial = made.ask()
+        for step, loss in enumerate(row, 1):
+            made.report(trial, step, loss=float(loss), loss_std_error=0.1)
+    assert results(made.history).losses == pytest.approx(losses[:, -1])
+    assert settled(losses) != pytest.approx(losses[:, -1])
+
+
 def test_samplers_learn_what_is_beneath_the_noise_and_keep_what_ended_early_as_it_is():
     made = gh.Study({"x": gh.Float(0.0, 1.0)}, minimize="loss", max_steps=50, scheduler="none", seed=0)
     truth = improving(12)

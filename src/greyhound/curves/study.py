@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from greyhound.curves.forecasting import at_step, bridged
 from greyhound.curves.settled import settled
+from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
     from greyhound.history import History
@@ -67,6 +68,14 @@ def finals(history: History) -> Finals:
     return kept[1]
 
 
+def of_replicates(history: History) -> bool:
+    """Whether curves are means over the replicates so far: then the objective comes with a standard error."""
+    done = history.numbers(TrialState.COMPLETED)
+    if not done or not history.objectives:
+        return False
+    return f"{history.objectives[0].metric}_std_error" in history.trial(done[0]).metrics
+
+
 _CACHE: weakref.WeakKeyDictionary[History, tuple[int, Finals]] = weakref.WeakKeyDictionary()
 """The last forecasts of a history, and how many events it had: sampler and scheduler ask for the same."""
 
@@ -82,7 +91,7 @@ def _read(history: History) -> Curves:
         values[number, at[inside]] = losses[inside]
     lengths, filled = bridged(values)
     noise = np.zeros(len(history))
-    if (lengths == end).any():
+    if (lengths == end).any() and not of_replicates(history):
         last = filled[lengths == end, -1]
         filled[lengths == end, -1] = settled(filled[lengths == end])
         noise[lengths == end] = last - filled[lengths == end, -1]

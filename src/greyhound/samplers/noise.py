@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from greyhound.trial import TrialState
+from greyhound.curves.study import of_replicates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,12 +18,8 @@ if TYPE_CHECKING:
 def loudness(history: History, numbers: NDArray[np.intp]) -> Floats:
     """The noise variance of these trials' losses, over that of a trial with all its replicates, (n,), at least 1.
 
-    A mean over k of n replicates has n/k times the variance. A study has replicates where its objective comes with a
-    standard error; in any other all are 1.
+    A mean over k of n replicates has n/k times the variance. In a study without replicates all are 1.
     """
-    done = history.numbers(TrialState.COMPLETED)
-    if not done or not history.objectives or history.max_steps is None:
-        return np.ones(len(numbers))
-    if f"{history.objectives[0].metric}_std_error" not in history.trial(done[0]).metrics:
+    if history.max_steps is None or not of_replicates(history):
         return np.ones(len(numbers))
     return np.asarray(history.max_steps / np.clip(history.steps[numbers], 1, history.max_steps))
