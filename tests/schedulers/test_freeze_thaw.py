@@ -78,6 +78,29 @@ def test_of_a_short_budget_half_is_spent_on_looks_before_any_goes_on(trainings, 
         assert len(made.trials) == min(24, trainings * STEPS // 2 // FIRST)
 
 
+def test_the_first_that_go_on_are_looked_at_again_until_three_have_finished():
+    made = study()
+    for x in (0.9, 0.1, 0.5, 0.7, 0.8, 0.6, 0.4, 0.3):
+        made.enqueue({"x": x})
+        train(made, made.ask(), informative)
+    seen = []
+    while made.history.count(TrialState.COMPLETED) < 3:
+        trial = made.ask()
+        seen.append((trial.step, trial.until))
+        train(made, trial, informative)
+    assert {(FIRST, 2 * FIRST), (2 * FIRST, 4 * FIRST), (4 * FIRST, STEPS)} <= set(seen)
+    while (trial := made.ask()).step == 0:
+        train(made, trial, informative)
+    assert trial.until == STEPS
+
+
+def test_before_three_have_finished_no_more_than_two_dozen_are_begun():
+    made = study()
+    while made.history.count(TrialState.COMPLETED) < 3:
+        train(made, made.ask(), lambda x, step: float(np.sin(1e4 * x + step)))
+        assert len(made.trials) <= 24
+
+
 def test_a_study_trains_few_in_full_and_finds_one_that_is_nearly_the_best_of_all_it_saw():
     made = drive(study(), informative, 15 * STEPS)
     best = min(trial.params["x"] for trial in made.history.completed)

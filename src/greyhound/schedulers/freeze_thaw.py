@@ -7,10 +7,12 @@ at which it would just pay to start it, look at it, and go on only if that pays:
 newest configurations as they looked then, so that it follows what the sampler has learned. The highest
 index goes first. Where early steps tell little, forecasts are uncertain, few are told apart, and trainings finish.
 
-A trial that was resumed trains to its end: its result teaches the sampler more than a second look would save. One is
-stopped for good only when the chance that it would finish best is below `risk`. Once some trainings have finished the
-rest are not held back at their look unless they are hopeless: what the sampler proposes by then is so alike that early
-steps can't rank it, and where a forecast is wrong the sampler would not learn it.
+The first to be resumed are looked at again, after twice and four times as many steps, while so few have finished that
+nobody knows how curves end; and meanwhile no more than two dozen are begun. Later a trial that was resumed trains to
+its end: its result teaches the sampler more than another look would save. One is stopped for good only when the chance
+that it would finish best is below `risk`. Once some trainings have finished the rest are not held back at their look
+unless they are hopeless: what the sampler proposes by then is so alike that early steps can't rank it, and where a
+forecast is wrong the sampler would not learn it.
 
 Where the first trials learn nothing there is nothing to forecast by: then configurations are drawn at random, until
 enough of them have learned, and go on by successive halving, which looks at many and gives more time to the best of
@@ -51,8 +53,12 @@ _LOOKS = 1 / 4
 _EACH = 5
 """So many trials a worker are looked at before any goes on: where many train at once, what they teach comes late."""
 _SHORT = 8
-"""A budget of so many trainings is short: half of it, but not more than _MANY looks, is spent before any goes on."""
+"""A budget of so many trainings is short: half of it, up to _MANY looks, is spent before any goes on."""
 _MANY = 24
+"""So many are looked at, or _EACH for each worker, before _KNOWN have finished."""
+_KNOWN = 3
+"""Until so many trainings have finished, what goes on is looked at again at each of _AGAIN looks."""
+_AGAIN = (2, 4)
 _TOLD = 5
 """So many random configurations, and so many of the sampler's, have been looked at before they are compared."""
 _LEARNED = 8
@@ -68,7 +74,7 @@ _BISECTIONS = 40
 
 @dataclass(frozen=True)
 class FreezeThaw:
-    """One look at each configuration, after min_steps.
+    """One look at each configuration, after min_steps, and two more at the first that go on.
 
     min_steps: 1 or more; None for a ninth of max_steps. risk: 0 to 1, the chance of
     finishing best below which a trial is stopped for good, from eight finished trainings on a thousandth at most;
@@ -102,6 +108,8 @@ class FreezeThaw:
         index = _index(forecast, paused, best)
         first = int(index.argmax())
         if history.can_start:
+            if self._enough(history):
+                return Resume(paused[first])
             starts = self._looks_due(history) or self._price(history, forecast, best) >= index[first]
             return _start(history, forecast) if starts else Resume(paused[first])
         winnable = _chance(forecast, paused, best) >= self.risk
@@ -125,12 +133,16 @@ class FreezeThaw:
         return Verdict.STOP if chance < self.risk else Verdict.PAUSE
 
     def until(self, history: History, trial: Trial | None) -> int | None:
-        """The look, or the end of the training; the next rung where the first trials learn nothing."""
+        """The next look, or the end of the training; the next rung where the first trials learn nothing."""
         if self._idle(history):
             return self._halving(history).until(history, trial)
         step = trial.step if trial is not None else 0
         look = self._look(history)
-        return look if step < look else history.max_steps
+        if step < look:
+            return look
+        end = history.max_steps or 1
+        again = _AGAIN if history.count(TrialState.COMPLETED) < _KNOWN else ()
+        return next((times * look for times in again if step < times * look < end), end)
 
     def _idle(self, history: History) -> bool:
         return nothing_learns(history, _FIRST, self._look(history))
@@ -155,6 +167,11 @@ class FreezeThaw:
         """Whether there were too few first looks: for the workers, or for all the steps."""
         looks = len(history)
         return looks < self._first_looks(history) or looks * self._look(history) < _LOOKS * history.total_steps
+
+    def _enough(self, history: History) -> bool:
+        """Whether as many were begun as can be told apart before some have finished."""
+        workers = len(history.running) + 1
+        return history.count(TrialState.COMPLETED) < _KNOWN and len(history) >= max(_MANY, _EACH * workers)
 
     def _first_looks(self, history: History) -> int:
         """How many are looked at before any goes on, if that is more than _FIRST."""
