@@ -65,19 +65,6 @@ def test_where_several_train_at_once_more_are_looked_at_before_one_goes_on(busy,
     assert isinstance(made.scheduler.next(made.history), expected)
 
 
-@pytest.mark.parametrize(("trainings", "expected"), [(3, Start), (8, Start), (9, Resume), (None, Resume)])
-def test_of_a_short_budget_half_is_spent_on_looks_before_any_goes_on(trainings, expected):
-    made = study(budget=trainings and f"{trainings * STEPS} steps")
-    for x in (0.9, 0.1, 0.5, 0.7, 0.8, 0.6, 0.4, 0.3):
-        made.enqueue({"x": x})
-        train(made, made.ask(), informative)
-    assert isinstance(made.scheduler.next(made.history), expected)
-    if expected is Start:
-        while isinstance(made.scheduler.next(made.history), Start):
-            train(made, made.ask(), informative)
-        assert len(made.trials) == min(24, trainings * STEPS // 2 // FIRST)
-
-
 def test_the_first_that_go_on_are_looked_at_again_until_three_have_finished():
     made = study()
     for x in (0.9, 0.1, 0.5, 0.7, 0.8, 0.6, 0.4, 0.3):

@@ -31,7 +31,6 @@ from greyhound.errors import StudyError
 from greyhound.schedulers.asha import Asha
 from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait
 from greyhound.schedulers.idle import learners, nothing_learns
-from greyhound.spending import steps_in_all
 from greyhound.trial import TrialState, Verdict
 
 if TYPE_CHECKING:
@@ -52,8 +51,6 @@ _LOOKS = 1 / 4
 """First looks have at least this share of all steps, so that trials which are all alike are not polished."""
 _EACH = 5
 """So many trials a worker are looked at before any goes on: where many train at once, what they teach comes late."""
-_SHORT = 8
-"""A budget of so many trainings is short: half of it, up to _MANY looks, is spent before any goes on."""
 _MANY = 24
 """So many are looked at, or _EACH for each worker, before _KNOWN have finished."""
 _KNOWN = 3
@@ -165,21 +162,13 @@ class FreezeThaw:
 
     def _looks_due(self, history: History) -> bool:
         """Whether there were too few first looks: for the workers, or for all the steps."""
-        looks = len(history)
-        return looks < self._first_looks(history) or looks * self._look(history) < _LOOKS * history.total_steps
+        workers = len(history.running) + 1
+        return len(history) < _EACH * workers or len(history) * self._look(history) < _LOOKS * history.total_steps
 
     def _enough(self, history: History) -> bool:
         """Whether as many were begun as can be told apart before some have finished."""
         workers = len(history.running) + 1
         return history.count(TrialState.COMPLETED) < _KNOWN and len(history) >= max(_MANY, _EACH * workers)
-
-    def _first_looks(self, history: History) -> int:
-        """How many are looked at before any goes on, if that is more than _FIRST."""
-        usual = _EACH * (len(history.running) + 1)
-        room = steps_in_all(history)
-        if room is None or room > _SHORT * (history.max_steps or 1):
-            return usual
-        return max(usual, min(_MANY, int(room / 2 / self._look(history))))
 
     def _price(self, history: History, forecast: Finals, best: float) -> float:
         """The index of a new configuration: gain for each step."""
