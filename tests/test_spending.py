@@ -7,7 +7,7 @@ from greyhound.budget import Budget
 from greyhound.history import History
 from greyhound.settings import Settings
 from greyhound.space import Float, Space
-from greyhound.spending import spent, time_left, used_up
+from greyhound.spending import spent, steps_in_all, time_left, used_up
 from greyhound.trial import Objective, TrialState
 
 
@@ -57,3 +57,17 @@ def test_every_budget_says_what_is_left():
     history = a_history("5 trials, 100 steps, 1 gpu-hours")
     assert time_left(history, 151.0) == "2 of 5 trials, 12 of 100 steps, 59 min 10 s of device time left"
     assert time_left(a_history(), 151.0) == ""
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [("", None), ("5 trials", None), ("100 steps", 100), ("100 s", 30), ("78 gpu-seconds", 24), ("99 s, 9 steps", 9)],
+)
+def test_how_many_steps_the_budget_has_room_for_at_the_pace_so_far(budget, expected):
+    assert steps_in_all(a_history(budget)) == expected
+
+
+def test_before_any_step_the_pace_is_not_known():
+    settings = Settings(objectives=(Objective("accuracy", True),), budget=Budget.parse("100 s"))
+    assert steps_in_all(History.of([ev.Declared(100.0, settings.to_json())])) is None
+    assert steps_in_all(History()) is None

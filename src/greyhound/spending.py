@@ -34,6 +34,25 @@ def used_up(history: History, now: float, driven: bool) -> str | None:
     return None
 
 
+def steps_in_all(history: History) -> float | None:
+    """How many steps the budget has room for, those spent among them; None where that is not limited or not known.
+
+    For a budget of time, at the pace so far.
+    """
+    if history.settings is None:
+        return None
+    budget, limits = history.settings.budget, []
+    if budget.steps is not None:
+        limits.append(float(budget.steps))
+    for limit, gone in (
+        (budget.seconds, history.active_seconds),
+        (budget.device_seconds, history.device_seconds(history.last_time)),
+    ):
+        if limit is not None and gone > 0 and history.total_steps:
+            limits.append(history.total_steps * limit / gone)
+    return min(limits, default=None)
+
+
 def time_left(history: History, now: float) -> str:
     """What is left of the budgets: "1 min 20 s left", "37 of 100 trials"; empty where there is none."""
     budget = history.settings.budget if history.settings else None

@@ -81,6 +81,13 @@ def test_the_first_that_go_on_are_looked_at_again_until_three_have_finished():
     assert trial.until == STEPS
 
 
+def test_a_budget_of_few_trainings_ends_with_one_that_finished():
+    for seed in range(4):
+        made = study(budget=f"{4 * STEPS} steps", seed=seed)
+        drive(made, lambda x, step: float(np.sin(1e4 * x + step)), 4 * STEPS)
+        assert made.history.completed
+
+
 def test_before_three_have_finished_no_more_than_two_dozen_are_begun():
     made = study()
     while made.history.count(TrialState.COMPLETED) < 3:

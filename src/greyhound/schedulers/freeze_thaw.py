@@ -31,6 +31,7 @@ from greyhound.errors import StudyError
 from greyhound.schedulers.asha import Asha
 from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait
 from greyhound.schedulers.idle import learners, nothing_learns
+from greyhound.spending import steps_in_all
 from greyhound.trial import TrialState, Verdict
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ _MANY = 24
 _KNOWN = 3
 """Until so many trainings have finished, what goes on is looked at again at each of _AGAIN looks."""
 _AGAIN = (2, 4)
+_LAST = 1.25
+"""With room for so many trainings left and none finished, the best goes on to its end."""
 _TOLD = 5
 """So many random configurations, and so many of the sampler's, have been looked at before they are compared."""
 _LEARNED = 8
@@ -105,7 +108,7 @@ class FreezeThaw:
         index = _index(forecast, paused, best)
         first = int(index.argmax())
         if history.can_start:
-            if self._enough(history):
+            if self._enough(history) or _last_call(history):
                 return Resume(paused[first])
             starts = self._looks_due(history) or self._price(history, forecast, best) >= index[first]
             return _start(history, forecast) if starts else Resume(paused[first])
@@ -138,7 +141,7 @@ class FreezeThaw:
         if step < look:
             return look
         end = history.max_steps or 1
-        again = _AGAIN if history.count(TrialState.COMPLETED) < _KNOWN else ()
+        again = _AGAIN if history.count(TrialState.COMPLETED) < _KNOWN and not _last_call(history) else ()
         return next((times * look for times in again if step < times * look < end), end)
 
     def _idle(self, history: History) -> bool:
@@ -204,6 +207,14 @@ def _start(history: History, forecast: Finals) -> Start:
     if number % 3 == 2 or (number % 3 == 1 and _sampler_helps(forecast)):
         return Start()
     return _random(history)
+
+
+def _last_call(history: History) -> bool:
+    """Whether nothing has finished and the budget has hardly room for one training more."""
+    room = steps_in_all(history)
+    if room is None or history.completed:
+        return False
+    return room - history.total_steps < _LAST * (history.max_steps or 1)
 
 
 def _may_draw(history: History) -> bool:
