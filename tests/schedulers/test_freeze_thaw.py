@@ -88,6 +88,16 @@ def test_a_budget_of_few_trainings_ends_with_one_that_finished():
         assert made.history.completed
 
 
+def test_the_pace_of_workers_that_were_starting_is_not_taken_for_the_end_of_the_budget():
+    now = [1000.0]
+    made = study(budget="90 s", clock=lambda: now[0])
+    for _ in range(3):
+        trial = made.ask()
+        now[0] += 20.0 if trial.number == 0 else 0.1
+        train(made, trial, informative)
+    assert [trial.step for trial in made.trials] == [FIRST] * 3
+
+
 def test_before_three_have_finished_no_more_than_two_dozen_are_begun():
     made = study()
     while made.history.count(TrialState.COMPLETED) < 3:

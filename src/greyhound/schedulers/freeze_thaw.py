@@ -58,7 +58,7 @@ _KNOWN = 3
 """Until so many trainings have finished, what goes on is looked at again at each of _AGAIN looks."""
 _AGAIN = (2, 4)
 _LAST = 1.25
-"""With room for so many trainings left and none finished, the best goes on to its end."""
+"""With room for so many trainings a worker left, and none finished, the best goes on to its end."""
 _TOLD = 5
 """So many random configurations, and so many of the sampler's, have been looked at before they are compared."""
 _LEARNED = 8
@@ -210,11 +210,15 @@ def _start(history: History, forecast: Finals) -> Start:
 
 
 def _last_call(history: History) -> bool:
-    """Whether nothing has finished and the budget has hardly room for one training more."""
+    """Whether nothing has finished and the budget has hardly room for one training more a worker.
+
+    Not in its first half: until then the pace may be that of workers which were starting.
+    """
     room = steps_in_all(history)
     if room is None or history.completed:
         return False
-    return room - history.total_steps < _LAST * (history.max_steps or 1)
+    left, workers = room - history.total_steps, len(history.running) + 1
+    return left <= history.total_steps and left < _LAST * workers * (history.max_steps or 1)
 
 
 def _may_draw(history: History) -> bool:
