@@ -21,7 +21,8 @@ def make_scheduler(wanted: Any, settings: Settings) -> schedulers.Scheduler:
     made: schedulers.Scheduler = schedulers.REGISTRY.make(_resolved(wanted, settings))
     name = named(settings.scheduler)
     if (count := len(settings.objectives)) > made.traits.objectives:
-        raise StudyError(f"scheduler {name!r} judges one objective; the study has {count}; use scheduler='none'.")
+        most = "one objective" if made.traits.objectives == 1 else f"up to {made.traits.objectives} objectives"
+        raise StudyError(f"scheduler {name!r} judges {most}; the study has {count}; use scheduler='none'.")
     if settings.max_steps is None and not made.traits.unbounded:
         raise StudyError(f"scheduler {name!r} needs the length of a full training; give max_steps=.")
     return made

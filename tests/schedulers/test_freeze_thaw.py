@@ -181,8 +181,8 @@ def test_an_objective_that_is_maximised_is_turned_round():
         for step in range(1, FIRST + 1):
             made.report(trial, step, score=x * step / STEPS)
     forecast = finals(made.history)
-    assert forecast.mean.argmin() == 1
-    assert forecast.mean[1] == pytest.approx(-0.8 * FIRST / STEPS, abs=0.05)
+    assert forecast.mean[:, 0].argmin() == 1
+    assert forecast.mean[1, 0] == pytest.approx(-0.8 * FIRST / STEPS, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -209,3 +209,57 @@ def finish(made: gh.Study, x: float) -> None:
 def first_verdict(made: gh.Study, x: float) -> gh.Verdict:
     made.enqueue({"x": x})
     return train(made, made.ask(), informative, FIRST)
+
+
+def of_two(**options):
+    return gh.Study(
+        gh.Space(x=gh.Float(0.0, 1.0), size=gh.Float(0.0, 1.0)),
+        minimize=["loss", "bytes"],
+        max_steps=STEPS,
+        sampler="random",
+        seed=3,
+        **options,
+    )
+
+
+def losses_of_two(params, step):
+    """Larger ones are better, but for x, which is bad for both."""
+    return {"loss": informative(params["x"], step) + 1.0 - params["size"], "bytes": params["size"] + params["x"]}
+
+
+def test_with_two_objectives_the_front_is_trained_and_what_is_dominated_is_not():
+    made = of_two()
+    assert made.scheduler_name == "freeze_thaw"
+    while made.history.total_steps < 12 * STEPS:
+        trial = made.ask()
+        for step in range(trial.step + 1, trial.until + 1):
+            verdict = made.report(trial, step, **losses_of_two(trial.params, step))
+            if verdict is not gh.Verdict.CONTINUE:
+                break
+    finished = [trial.params["x"] for trial in made.history.completed]
+    begun = [trial.params["x"] for trial in made.trials]
+    assert len(finished) >= 5
+    assert len(begun) > 20
+    assert np.mean(finished) < np.mean(begun) - 0.15
+    assert np.ptp([trial.params["size"] for trial in made.history.completed]) > 0.5
+
+
+def test_what_does_not_change_while_training_is_known_from_the_first():
+    made = of_two()
+    for _ in range(4):
+        trial = made.ask()
+        for step in range(1, FIRST + 1):
+            made.report(trial, step, **losses_of_two(trial.params, step))
+    forecast = finals(made.history)
+    assert forecast.mean[:, 1].tolist() == made.history.losses[:, 1].tolist()
+    assert (forecast.std[:, 1] == 0.0).all()
+    assert (forecast.std[:, 0] > 0.0).all()
+
+
+def test_an_objective_that_is_told_at_the_end_keeps_trials_from_pausing():
+    made = of_two()
+    trial = made.ask()
+    for step in range(1, STEPS):
+        assert made.report(trial, step, loss=1.0 / step) is gh.Verdict.CONTINUE
+    made.report(trial, STEPS, loss=0.0, bytes=1.0)
+    assert made.history.count(TrialState.COMPLETED) == 1

@@ -96,8 +96,11 @@ def at_step(
     return found.mean[:, 0] + added, std
 
 
-def chance_below(value: float, mean: Floats, std: Floats) -> Floats:
-    """The probability that what was forecast turns out below a value, (n,); NaN where nothing is known."""
+def chance_below(value: float | Floats, mean: Floats, std: Floats) -> Floats:
+    """The probability that what was forecast turns out below a value; NaN where nothing is known.
+
+    value, mean, std: of shapes that go together, which the answer has.
+    """
     return np.asarray(student.cdf((value - mean) / (_SCALE * np.maximum(std, _CERTAIN)), _DEGREES))
 
 

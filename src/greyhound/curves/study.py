@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -32,11 +33,19 @@ class Curves:
     X: Floats
     noise: Floats
 
+    @functools.cached_property
+    def constant(self) -> bool:
+        """Whether no curve ever moved, as of a number of parameters; False while none has two values."""
+        long = self.lengths > 1
+        later = np.arange(self.values.shape[1]) < self.lengths[:, None]
+        moved = (self.values != self.values[:, :1]) & later
+        return bool(long.any() and not moved.any())
+
     def finals(self, numbers: NDArray[np.intp], step: int) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of the final losses of trials, as they could be told at `step`; both (m,)."""
+        """Mean and standard deviation of the final losses of trials, as they could be told at `step`; both (q,)."""
         end = self.values.shape[1]
-        if step >= end:
-            return self.values[numbers, -1], np.zeros(len(numbers))
+        if step >= end or self.constant:
+            return self.values[numbers, min(step, end) - 1], np.zeros(len(numbers))
         done = np.flatnonzero(self.lengths == end)
         return at_step(self.values[numbers, :step], self.X[numbers], end, self.values[done], self.X[done])
 
@@ -51,47 +60,69 @@ class Curves:
 
 @dataclass(frozen=True)
 class Finals:
-    """Of every trial, (n,): mean and standard deviation of its final loss, NaN where nothing is known."""
+    """Of every trial and objective, (n, m): mean and standard deviation of the final loss, NaN where nothing is known.
 
-    curves: Curves
+    curves: of each objective.
+    """
+
+    curves: tuple[Curves, ...]
     mean: Floats
     std: Floats
 
+    @property
+    def lengths(self) -> NDArray[np.intp]:
+        """How many steps of each trial are known in every objective, (n,)."""
+        return np.asarray(np.min([each.lengths for each in self.curves], axis=0))
+
+    @property
+    def noise(self) -> Floats:
+        """What of each trial's last losses is taken for chance, (n, m)."""
+        return np.stack([each.noise for each in self.curves], axis=1)
+
+    def told_at(self, step: int, numbers: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """Mean and standard deviation, (q, m), of trials' final losses as they could be told at `step`."""
+        told = [each.finals(numbers, step) for each in self.curves]
+        return np.stack([mean for mean, _ in told], axis=1), np.stack([std for _, std in told], axis=1)
+
 
 def finals(history: History) -> Finals:
-    """Forecasts for all trials of a history whose max_steps is known, of its first objective."""
+    """Forecasts for all trials of a history whose max_steps is known, of all its objectives."""
     kept = _CACHE.get(history)
     if kept is None or kept[0] != history.length:
-        curves = _read(history)
-        kept = history.length, Finals(curves, *curves.now())
+        curves = tuple(_read(history, at) for at in range(len(history.objectives)))
+        told = [each.now() for each in curves]
+        forecast = Finals(
+            curves, np.stack([mean for mean, _ in told], axis=1), np.stack([std for _, std in told], axis=1)
+        )
+        kept = history.length, forecast
         _CACHE[history] = kept
     return kept[1]
 
 
-def of_replicates(history: History) -> bool:
+def of_replicates(history: History, at: int = 0) -> bool:
     """Whether curves are means over the replicates so far: then the objective comes with a standard error."""
     done = history.numbers(TrialState.COMPLETED)
     if not done or not history.objectives:
         return False
-    return f"{history.objectives[0].metric}_std_error" in history.trial(done[0]).metrics
+    return f"{history.objectives[at].metric}_std_error" in history.trial(done[0]).metrics
 
 
 _CACHE: weakref.WeakKeyDictionary[History, tuple[int, Finals]] = weakref.WeakKeyDictionary()
 """The last forecasts of a history, and how many events it had: sampler and scheduler ask for the same."""
 
 
-def _read(history: History) -> Curves:
-    end, objective = history.max_steps or 1, history.objectives[0]
+def _read(history: History, at: int) -> Curves:
+    end, objective = history.max_steps or 1, history.objectives[at]
     values = np.full((len(history), end), np.nan)
     for number in range(len(history)):
         steps, metrics = history.curve(number, objective.metric)
-        at = np.asarray(steps, np.intp) - 1
-        inside = (at >= 0) & (at < end)
+        places = np.asarray(steps, np.intp) - 1
+        inside = (places >= 0) & (places < end)
         losses = np.asarray(metrics, float) if objective.loss(1.0) > 0 else -np.asarray(metrics, float)
-        values[number, at[inside]] = losses[inside]
+        values[number, places[inside]] = losses[inside]
     lengths, filled = bridged(values)
     noise = np.zeros(len(history))
-    if (lengths == end).any() and not of_replicates(history):
+    if (lengths == end).any() and not of_replicates(history, at):
         last = filled[lengths == end, -1]
         filled[lengths == end, -1] = settled(filled[lengths == end])
         noise[lengths == end] = last - filled[lengths == end, -1]

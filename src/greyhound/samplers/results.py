@@ -32,7 +32,7 @@ class Results:
     ranking: all but the pending, best first: what keeps to the limits by loss, what breaks them by how much, what has
     no value; ties by age. costs: (n,), of every trial, NaN for the pending: losses, in which what breaks a limit comes
     behind all that keeps to it, and what has no value counts as the worst. doubts: (k,), of those known, the standard
-    deviation of the forecast that stands for the loss, 0 for what was trained to its end.
+    deviation of the forecast that stands for the first loss, 0 for what was trained to its end.
     """
 
     known: Numbers
@@ -49,20 +49,19 @@ class Results:
 def results(history: History) -> Results:
     """Read them off a history.
 
-    A trial that was not trained to its end counts with the forecast of its final loss, by its own curve and those of
-    the others, and one that was with its loss less what of it is noise; with several objectives, with its last values
-    as they are.
+    A trial that was not trained to its end counts with the forecasts of its final losses, by its own curve and those
+    of the others, and one that was with its losses less what of them is noise.
     """
     every = history.losses
     finite = np.isfinite(every).all(axis=1) & np.full(len(every), bool(history.objectives))
     broken = _broken(history.violations)
-    values = _one_number(every, finite, broken) if every.shape[1] != 1 else every[:, 0].copy()
     waiting = np.zeros(len(every), bool)
     waiting[history.numbers(TrialState.RUNNING, TrialState.PAUSED)] = True
     doubts = np.zeros(len(every))
-    if history.max_steps is not None and every.shape[1] == 1:
-        to_come, doubts = _to_come(history, values, finite)
-        values += to_come
+    if history.max_steps is not None and finite.any():
+        to_come, doubts = _to_come(history, every, finite)
+        every = every + to_come
+    values = _one_number(every, finite, broken) if every.shape[1] != 1 else every[:, 0].copy()
     feasible = finite & (broken == 0)
     pending = waiting & ~finite
     costs = np.where(pending, np.nan, _costs(values, finite, broken))
@@ -120,15 +119,14 @@ def _costs(values: Floats, finite: Bools, broken: Floats) -> Floats:
     return costs
 
 
-def _to_come(history: History, values: Floats, finite: Bools) -> tuple[Floats, Floats]:
-    """By how much each trial's loss should move until its end, and the standard deviation of that, both (n,)."""
-    moves, doubts = np.zeros(len(values)), np.zeros(len(values))
-    if finite.any():
-        forecast = finals(history)
-        ended = np.zeros(len(values), bool)
-        ended[history.numbers(TrialState.COMPLETED)] = True
-        moves[ended] = -forecast.curves.noise[ended]
-        told = finite & ~ended & np.isfinite(forecast.mean)
-        moves[told] = forecast.mean[told] - values[told]
-        doubts[told] = forecast.std[told]
+def _to_come(history: History, losses: Floats, finite: Bools) -> tuple[Floats, Floats]:
+    """By how much each trial's losses, (n, m), should move until its end, and the doubt of the first, (n,)."""
+    moves, doubts = np.zeros(losses.shape), np.zeros(len(losses))
+    forecast = finals(history)
+    ended = np.zeros(len(losses), bool)
+    ended[history.numbers(TrialState.COMPLETED)] = True
+    moves[ended] = -forecast.noise[ended]
+    told = finite & ~ended & np.isfinite(forecast.mean).all(axis=1)
+    moves[told] = forecast.mean[told] - losses[told]
+    doubts[told] = forecast.std[told, 0]
     return moves, doubts

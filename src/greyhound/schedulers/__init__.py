@@ -20,10 +20,13 @@ REGISTRY = Registry(
     },
 )
 
+_FEW = 4
+"""Objectives that freeze_thaw judges, at most."""
+
 
 def choose(max_steps: int | None, objectives: int) -> str:
-    """What "auto" stands for: early stopping where a training's length is known and one metric counts."""
-    return "freeze_thaw" if max_steps is not None and max_steps >= 4 and objectives == 1 else "none"
+    """What "auto" stands for: early stopping where a training's length is known and the objectives are few."""
+    return "freeze_thaw" if max_steps is not None and max_steps >= 4 and objectives <= _FEW else "none"
 
 
 __all__ = ["REGISTRY", "Action", "Resume", "Scheduler", "Start", "Stop", "Traits", "Wait", "choose"]

@@ -31,6 +31,7 @@ from greyhound.errors import StudyError
 from greyhound.schedulers.asha import Asha
 from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait
 from greyhound.schedulers.idle import learners, nothing_learns
+from greyhound.schedulers.promise import Best, Front, to_beat
 from greyhound.spending import steps_in_all
 from greyhound.trial import TrialState, Verdict
 
@@ -65,11 +66,15 @@ _LEARNED = 8
 """From so many finished trainings on the sampler is trusted with all starts, and all but the hopeless go on at once."""
 _HOPELESS = 0.001
 """The chance to finish best below which such a trial is not let go on."""
+_DOMINATED = 0.2
+"""The same with several objectives, where it is the chance to finish on the front."""
 _TAUGHT = 3
 """Where the first trials learn nothing, so many trials must have learned for each that a model begins with."""
 _ETA = 4
 """One of so many goes on from each rung where the first trials learn nothing: most stand still, so few are worth it."""
 _BISECTIONS = 40
+_MOST_OBJECTIVES = 4
+"""Of more, what a front leaves takes long to cut into boxes."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +82,13 @@ class FreezeThaw:
     """One look at each configuration, after min_steps, and two more at the first that go on.
 
     min_steps: 1 or more; None for a ninth of max_steps. risk: 0 to 1, the chance of
-    finishing best below which a trial is stopped for good, from eight finished trainings on a thousandth at most;
-    0 for never.
+    finishing best (with several objectives, on the front) below which a trial is stopped for good, from eight
+    finished trainings on a thousandth at most with one objective; 0 for never.
     """
 
     min_steps: int | None = None
     risk: float = 0.05
-    traits: ClassVar[Traits] = Traits(objectives=1, unbounded=False)
+    traits: ClassVar[Traits] = Traits(objectives=4, unbounded=False)
 
     def __post_init__(self) -> None:
         if self.min_steps is not None and (not isinstance(self.min_steps, int) or self.min_steps < 1):
@@ -104,31 +109,35 @@ class FreezeThaw:
         from greyhound.curves.study import finals
 
         forecast = finals(history)
-        best = _best(history, forecast)
-        index = _index(forecast, paused, best)
+        bar = to_beat(history, forecast)
+        index = _index(history, forecast, paused, bar)
         first = int(index.argmax())
         if history.can_start:
             if self._enough(history) or _last_call(history):
                 return Resume(paused[first])
-            starts = self._looks_due(history) or self._price(history, forecast, best) >= index[first]
+            starts = self._looks_due(history) or self._price(history, forecast, bar) >= index[first]
             return _start(history, forecast) if starts else Resume(paused[first])
-        winnable = _chance(forecast, paused, best) >= self.risk
+        winnable = _chance(forecast, paused, bar) >= self.risk
         unfinished = not history.running and not history.completed
         return Resume(paused[first]) if winnable[first] or unfinished else Wait()
 
     def judge(self, history: History, trial: Trial) -> Verdict:
         """STOP where the chance to finish best is below the risk, else PAUSE; once many have finished CONTINUE.
 
-        Then only the hopeless are stopped. Where the first trials learn nothing, PAUSE at every rung.
+        Then only the hopeless are stopped. Where the first trials learn nothing, PAUSE at every rung. CONTINUE where
+        an objective is not told before the end.
         """
+        if any(objective.metric not in trial.metrics for objective in history.objectives):
+            return Verdict.CONTINUE
         finished = history.count(TrialState.COMPLETED)
         if finished < _SURE or self._idle(history):
             return Verdict.PAUSE
         from greyhound.curves.study import finals
 
         forecast = finals(history)
-        chance = _chance(forecast, [trial.number], _best(history, forecast))[0]
-        if finished >= _LEARNED and chance >= _HOPELESS:
+        chance = _chance(forecast, [trial.number], to_beat(history, forecast))[0]
+        hopeless = _HOPELESS if len(history.objectives) == 1 else _DOMINATED
+        if finished >= _LEARNED and chance >= hopeless:
             return Verdict.CONTINUE
         return Verdict.STOP if chance < self.risk else Verdict.PAUSE
 
@@ -145,7 +154,7 @@ class FreezeThaw:
         return next((times * look for times in again if step < times * look < end), end)
 
     def _idle(self, history: History) -> bool:
-        return nothing_learns(history, _FIRST, self._look(history))
+        return len(history.objectives) == 1 and nothing_learns(history, _FIRST, self._look(history))
 
     def _halve(self, history: History) -> Action:
         """Successive halving; new configurations at random until enough have learned to teach the sampler."""
@@ -173,16 +182,16 @@ class FreezeThaw:
         workers = len(history.running) + 1
         return history.count(TrialState.COMPLETED) < _KNOWN and len(history) >= max(_MANY, _EACH * workers)
 
-    def _price(self, history: History, forecast: Finals, best: float) -> float:
+    def _price(self, history: History, forecast: Finals, bar: Best | Front | None) -> float:
         """The index of a new configuration: gain for each step."""
         import numpy as np
 
         end = history.max_steps or 1
         look = self._look(history)
-        newest = np.flatnonzero(forecast.curves.lengths >= look)[-_NEWEST:]
-        if len(newest) < _FIRST:
+        newest = np.flatnonzero(forecast.lengths >= look)[-_NEWEST:]
+        if bar is None or len(newest) < _FIRST:
             return np.inf
-        gains = _gain(*forecast.curves.finals(newest, look), best)
+        gains = bar.gain(*forecast.told_at(look, newest))
         left = end - look
         low, high = 0.0, float(gains.max()) / max(left, 1)
         for _ in range(_BISECTIONS):
@@ -236,47 +245,31 @@ def _sampler_helps(forecast: Finals) -> bool:
     """Whether the sampler's configurations are better than random ones in more than half of all pairs."""
     import numpy as np
 
-    numbers = np.flatnonzero(np.isfinite(forecast.mean))
+    from greyhound.numeric import pareto
+
+    numbers = np.flatnonzero(np.isfinite(forecast.mean).all(axis=1))
     numbers = numbers[numbers >= _FIRST]
-    drawn, chosen = (forecast.mean[numbers[numbers % 3 == turn]] for turn in (0, 2))
+    expected = forecast.mean[numbers]
+    worth = expected[:, 0] if expected.shape[1] == 1 else pareto.costs(expected)
+    drawn, chosen = (worth[numbers % 3 == turn] for turn in (0, 2))
     if min(len(drawn), len(chosen)) < _TOLD:
         return True
     return bool((chosen[:, None] < drawn).mean() > 0.5)
 
 
-def _best(history: History, forecast: Finals) -> float:
-    """The lowest final loss, beneath noise; before there is one, the lowest expected; infinity with nothing known."""
-    import numpy as np
-
-    ended = history.numbers(TrialState.COMPLETED)
-    done = history.losses[ended, 0] - forecast.curves.noise[ended]
-    known = done[np.isfinite(done)] if np.isfinite(done).any() else forecast.mean[np.isfinite(forecast.mean)]
-    return float(known.min()) if len(known) else np.inf
-
-
-def _index(forecast: Finals, numbers: Sequence[int], best: float) -> Floats:
+def _index(history: History, forecast: Finals, numbers: Sequence[int], bar: Best | Front | None) -> Floats:
     """Expected gain for each step still needed, (n,); infinite for trials of which nothing is known."""
     import numpy as np
 
-    left = forecast.curves.values.shape[1] - forecast.curves.lengths[numbers]
-    gains = _gain(forecast.mean[numbers], forecast.std[numbers], best) / np.maximum(left, 1)
+    if bar is None:
+        return np.full(len(numbers), np.inf)
+    left = (history.max_steps or 1) - forecast.lengths[numbers]
+    gains = bar.gain(forecast.mean[numbers], forecast.std[numbers]) / np.maximum(left, 1)
     return np.asarray(np.nan_to_num(gains, nan=np.inf))
 
 
-def _gain(mean: Floats, std: Floats, best: float) -> Floats:
-    """Expected improvement on the best loss, in its units, (n,), >= 0. Source: Jones et al. 1998, eq. 15."""
-    import numpy as np
-    from scipy.special import ndtr
-
-    std = np.maximum(std, 1e-12)
-    z = (best - mean) / std
-    return np.asarray(std * (z * ndtr(z) + np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)))
-
-
-def _chance(forecast: Finals, numbers: Sequence[int], best: float) -> Floats:
-    """The probability to finish below the best, (n,); 1 for trials of which nothing is known."""
+def _chance(forecast: Finals, numbers: Sequence[int], bar: Best | Front | None) -> Floats:
+    """The probability to finish best, or on the front, (n,); 1 for trials of which nothing is known."""
     import numpy as np
 
-    from greyhound.curves.forecasting import chance_below
-
-    return np.nan_to_num(chance_below(best, forecast.mean[numbers], forecast.std[numbers]), nan=1.0)
+    return bar.chance(forecast.mean[numbers], forecast.std[numbers]) if bar else np.ones(len(numbers))

@@ -1,0 +1,112 @@
+"""What trials promise: by how much their final losses should beat what is finished, and how likely they do.
+
+With one objective the best final loss is to be beaten, with several the front of those that nothing dominates.
+
+Sources: the expected improvement: Jones, Schonlau & Welch 1998, eq. 15; of a hypervolume: `numeric.ehvi`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from greyhound.trial import TrialState
+
+if TYPE_CHECKING:
+    from greyhound.curves.study import Finals
+    from greyhound.history import History
+    from greyhound.numeric.gp import Floats
+
+_SMALLEST = 1e-9
+"""Standard deviations are at least such a part of the spread of what is known."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The lowest final loss; infinity where nothing is known."""
+
+    loss: float
+
+    def gain(self, mean: Floats, std: Floats) -> Floats:
+        """Expected improvement on it, (n,), >= 0, in units of the loss. mean, std: (n, 1), of final losses."""
+        import numpy as np
+        from scipy.special import ndtr
+
+        mean, std = mean[:, 0], np.maximum(std[:, 0], 1e-12)
+        z = (self.loss - mean) / std
+        return np.asarray(std * (z * ndtr(z) + np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)))
+
+    def chance(self, mean: Floats, std: Floats) -> Floats:
+        """The probability to finish below it, (n,); 1 for trials of which nothing is known."""
+        import numpy as np
+
+        from greyhound.curves.forecasting import chance_below
+
+        return np.nan_to_num(chance_below(self.loss, mean[:, 0], std[:, 0]), nan=1.0)
+
+
+@dataclass(frozen=True)
+class Front:
+    """Points of several losses that nothing dominates. points: (k, m). worst: (m,), the worst known of each loss."""
+
+    points: Floats
+    worst: Floats
+
+    def gain(self, mean: Floats, std: Floats) -> Floats:
+        """Expected improvement of the hypervolume before the worst, (n,), >= 0. mean, std: (n, m)."""
+        import numpy as np
+
+        from greyhound.numeric import ehvi
+
+        behind = self.worst + 0.1 * self._spread
+        boxes = ehvi.undominated(self.points, behind)
+        return np.asarray(np.exp(ehvi.log_expected_improvement(mean, self._wide(std), *boxes)))
+
+    def chance(self, mean: Floats, std: Floats) -> Floats:
+        """The probability that no point will dominate it, (n,); 1 for trials of which nothing is known."""
+        import numpy as np
+
+        from greyhound.curves.forecasting import chance_below
+        from greyhound.numeric import ehvi
+
+        std = self._wide(std)
+        lower, upper = ehvi.undominated(self.points, np.full(self.points.shape[1], np.inf))
+        chance = np.ones((len(mean), len(lower)))
+        for at in range(mean.shape[1]):
+            below = [chance_below(bound[:, at], mean[:, at, None], std[:, at, None]) for bound in (lower, upper)]
+            chance *= below[1] - below[0]
+        return np.asarray(np.nan_to_num(chance.sum(axis=1), nan=1.0))
+
+    @property
+    def _spread(self) -> Floats:
+        import numpy as np
+
+        spread = self.worst - self.points.min(axis=0)
+        return np.asarray(np.where(spread > 0, spread, 1.0))
+
+    def _wide(self, std: Floats) -> Floats:
+        import numpy as np
+
+        return np.asarray(np.maximum(std, _SMALLEST * self._spread))
+
+
+def to_beat(history: History, forecast: Finals) -> Best | Front | None:
+    """What is finished and keeps to the limits, beneath noise; before there is such, the best expected.
+
+    None where nothing is known.
+    """
+    import numpy as np
+
+    from greyhound.numeric import pareto
+
+    ended = np.asarray(history.numbers(TrialState.COMPLETED), int)
+    within = ~(history.violations[ended] > 0).any(axis=1)
+    done = (history.losses - forecast.noise)[ended[within]]
+    known = done[np.isfinite(done).all(axis=1)]
+    expected = forecast.mean[np.isfinite(forecast.mean).all(axis=1)]
+    points = known if len(known) else expected
+    if not len(points):
+        return None
+    if points.shape[1] == 1:
+        return Best(float(points.min()))
+    return Front(points[pareto.nondominated(points)], np.concatenate([points, expected]).max(axis=0))
