@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Task:
-    """curve: of a configuration. best, median: final accuracies of many random configurations, for the regret."""
+    """curve: of a configuration. best, median: final accuracies of many random configurations, for the regret.
+
+    configurations: of a table, those that were trained; elsewhere none.
+    """
 
     name: str
     space: gh.Space
@@ -47,6 +50,7 @@ class Task:
     curve: Callable[[Mapping[str, Any]], Curve]
     best: float
     median: float
+    configurations: Sequence[Mapping[str, Any]] = ()
 
     def regret(self, accuracy: float) -> float:
         """0 for the best of many random configurations, 1 for their median; below 0 where it is better than all."""
@@ -120,7 +124,8 @@ def _table(folder: Path, name: str) -> Task:
             for column, values in zip(columns, configurations.T, strict=True)
         }
     )
-    units = np.array([space.encode(dict(zip(columns, row, strict=True)))[0] for row in configurations.tolist()])
+    rows = [dict(zip(columns, row, strict=True)) for row in configurations.tolist()]
+    units = np.array([space.encode(row)[0] for row in rows])
     accuracy = taskset_accuracy(data["valid_loss"][at].astype(float))
     steps = accuracy.shape[1]
 
@@ -129,7 +134,7 @@ def _table(folder: Path, name: str) -> Task:
         nearest = int(np.argmin(((units - unit) ** 2).sum(axis=1)))
         return Curve(accuracy[nearest], np.arange(1.0, steps + 1))
 
-    return Task(name, space, steps, curve, float(accuracy[:, -1].max()), float(np.median(accuracy[:, -1])))
+    return Task(name, space, steps, curve, float(accuracy[:, -1].max()), float(np.median(accuracy[:, -1])), rows)
 
 
 def taskset_accuracy(losses: np.ndarray) -> np.ndarray:

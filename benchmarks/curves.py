@@ -70,11 +70,14 @@ METHODS: dict[str, Method] = {
 
 
 def draw(task: curve_tasks.Task, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Configurations in the unit cube and their curves."""
+    """Random configurations in the unit cube, of a table some of those that were trained, and their curves."""
     rng = np.random.default_rng(seed)
-    configurations = [task.space.sample(rng) for _ in range(count)]
-    X = np.array([task.space.encode(params)[0] for params in configurations])
-    return X, np.array([task.curve(params).accuracy for params in configurations])
+    if task.configurations:
+        chosen = [task.configurations[row] for row in rng.choice(len(task.configurations), count, replace=False)]
+    else:
+        chosen = [task.space.sample(rng) for _ in range(count)]
+    X = np.array([task.space.encode(dict(params))[0] for params in chosen])
+    return X, np.array([task.curve(params).accuracy for params in chosen])
 
 
 def cell(method: Method, drawn: list[tuple[np.ndarray, np.ndarray]], seen: int, known: int) -> str:

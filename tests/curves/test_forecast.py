@@ -95,6 +95,21 @@ def test_one_finished_training_that_collapsed_does_not_drag_the_others_down():
     assert np.abs(mean - curves[1:, -1]).mean() < error + 0.15  # the one lost 0.7
 
 
+def test_on_a_plateau_what_stands_still_is_believed_to_and_what_moves_goes_on():
+    rng = np.random.default_rng(0)
+    levels = 0.5 + 1e-3 * rng.random(60)
+    curves = levels[:, None] + 1e-5 * rng.standard_normal((60, 52))
+    X = rng.random((60, 3))
+    climbs = np.arange(60) % 4 == 0
+    curves[climbs] += (0.1 + 0.3 * X[climbs, :1]) * (1.0 - np.exp(-STEPS / 20.0))
+    curves[[1, 6, 11], 30:] += 0.3  # three of the finished leave the plateau late, which tells nothing of the others
+    told = {"known": curves[:20], "known_configurations": X[:20], "configurations": X[20:]}
+    mean, _ = forecast(curves[20:, :13], 52, **told)
+    still, climbing = ~climbs[20:], climbs[20:]
+    assert np.abs(mean[still] - levels[20:][still]).max() < 5e-5
+    assert np.abs(mean[climbing] - curves[20:, -1][climbing]).mean() < 0.1
+
+
 def test_one_point_is_enough():
     mean, quantiles = forecast([0.4], 52)
     assert mean == pytest.approx(0.4)

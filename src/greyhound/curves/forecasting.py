@@ -21,6 +21,10 @@ _DEGREES = 4.0
 _SCALE = 0.84
 """Of the Student distribution that errors follow, in standard deviations of the forecast: more go far astray."""
 _CERTAIN = 1e-12
+_PLATEAU = 0.02
+"""Most curves stand still if the newest half of the median one ranges over less than this part of their spread."""
+_STILL = 0.01
+"""Where they do, one that ranges over so little of it is half believed to stay."""
 _PRIOR = 0.7
 """How far curves that were alike may be apart in the end, in standard deviations of all curves at their step."""
 
@@ -92,8 +96,23 @@ def at_step(
     scale = float(_PRIOR * here.std() * left) if len(here) > 2 else float(np.median(found.std))
     added, std = corrections(curves, X, known[:, :n], known_X, errors, scale)
     if not len(known):
-        std = np.maximum(std, found.std[:, 0])
-    return found.mean[:, 0] + added, std
+        return found.mean[:, 0], np.maximum(std, found.std[:, 0])
+    last = curves[:, -1]
+    return last + _movement(curves, known[:, :n], float(here.std())) * (found.mean[:, 0] + added - last), std
+
+
+def _movement(curves: Floats, known: Floats, spread: float) -> Floats:
+    """How far each curve is from standing still where most do, (m,), in [0, 1]; 1 where most move.
+
+    curves: (m, n), known: (k, n). spread: of their last values. On a plateau what the few that move teach is noise to
+    those that do not, and would undo the order that their last values tell.
+    """
+    both = np.concatenate([curves, known])
+    moved = np.ptp(both[:, -(both.shape[1] // 2 + 1) :], axis=1)
+    if both.shape[1] < 2 or np.median(moved) >= _PLATEAU * spread:
+        return np.ones(len(curves))
+    squares = moved[: len(curves)] ** 2
+    return np.asarray(squares / (squares + (_STILL * spread) ** 2))
 
 
 def chance_below(value: float | Floats, mean: Floats, std: Floats) -> Floats:
