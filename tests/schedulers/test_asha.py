@@ -38,6 +38,21 @@ def test_the_highest_rung_goes_first_and_a_new_one_starts_where_none_is_due():
     assert ASHA.next(history) == Resume(3), "of three at the second rung the best, before those of the first"
 
 
+def test_of_trials_that_went_the_same_way_one_is_promoted():
+    history = begun()
+    for curve in ([3.0, 1.0], [3.0, 1.0], [4.0, 1.0], [3.0, 1.0], [5.0, 2.0], [5.0, 3.0]):
+        add(history, curve, PAUSED)
+    assert promotable(history, 2, 2) == [0, 2]
+    assert promotable(history, 2, 1) == [0, 2, 4, 5]
+
+
+def test_curves_that_stand_still_are_not_taken_for_the_same():
+    history = begun()
+    for _ in range(4):
+        add(history, [1.0, 1.0], PAUSED)
+    assert promotable(history, 2, 2) == [0, 1]
+
+
 def test_with_two_objectives_the_front_is_promoted():
     history = begun(losses=("loss", "size"))
     for row in ((0.9, 0.9), (0.1, 0.9), (0.9, 0.1), (0.8, 0.8), (0.95, 0.95), (0.99, 0.99)):

@@ -5,6 +5,7 @@ Source: Li et al. 2020, "A system for massively parallel hyperparameter tuning",
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
 
 
 def promotable(history: History, rung: int, eta: int, among: Collection[int] | None = None) -> list[int]:
-    """Trials among the best ⌊n/eta⌋ of the n that reached the rung, the best first, whatever they do now."""
-    best_first = ranked(history, rung, among)
+    """Trials among the best ⌊n/eta⌋ of the n that reached the rung, the best first, whatever they do now.
+
+    Of trials that are twins the first counts alone.
+    """
+    best_first = _without_twins(history, ranked(history, rung, among), rung)
     return best_first[: len(best_first) // eta]
 
 
@@ -50,3 +54,31 @@ def last_resort(history: History, rungs: Sequence[int]) -> int | None:
             if number in paused:
                 return number
     return None
+
+
+def _without_twins(history: History, best_first: Sequence[int], rung: int) -> list[int]:
+    """The trials less those that went the way of one before them, to the last digit, and so should end as it does.
+
+    As where a hyperparameter has no effect. Curves that stand still are no twins: much that has not begun to learn
+    looks the same.
+    """
+    losses = history.losses_at(rung)
+    ties = Counter(losses[number] for number in best_first)
+    found, gone = [], set()
+    for number in best_first:
+        if ties[losses[number]] > 1:
+            way = _way(history, number, rung)
+            if way in gone:
+                continue
+            if any(len(set(values)) > 1 for values in way):
+                gone.add(way)
+        found.append(number)
+    return found
+
+
+def _way(history: History, number: int, rung: int) -> tuple[tuple[float, ...], ...]:
+    """The values of each objective that the trial reported up to the rung."""
+    curves = (history.curve(number, objective.metric) for objective in history.objectives)
+    return tuple(
+        tuple(value for step, value in zip(steps, values, strict=True) if step <= rung) for steps, values in curves
+    )
