@@ -498,3 +498,8 @@ def test_a_closed_study_says_so():
     study.close()
     with pytest.raises(StudyError, match="the study is closed"):
         study.ask()
+
+
+def test_a_study_in_memory_has_the_name_it_is_given():
+    assert study_of(name="mine").name == "mine"
+    assert study_of().name == "study"

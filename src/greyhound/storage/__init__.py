@@ -22,7 +22,7 @@ def open_journal(storage: str | Path | Journal | None, name: str | None = None, 
     "study" where there is none. StorageError says what is wrong with either.
     """
     if storage is None:
-        return Memory()
+        return Memory(name or DEFAULT_NAME)
     if not isinstance(storage, str | Path):
         return storage
     from greyhound.storage.sql import Sql

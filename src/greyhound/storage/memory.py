@@ -9,9 +9,10 @@ from greyhound.events import Event
 
 
 class Memory:
-    """Keeps events in a list; they are gone with the process."""
+    """Keeps events in a list; they are gone with the process. name: the study's."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "study") -> None:
+        self.name = name
         self._events: list[Event] = []
         self._lock = threading.Lock()
 
