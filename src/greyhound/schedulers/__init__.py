@@ -20,13 +20,13 @@ REGISTRY = Registry(
     },
 )
 
-_FEW = 4
-"""Objectives that freeze_thaw judges, at most."""
-
 
 def choose(max_steps: int | None, objectives: int) -> str:
     """What "auto" stands for: early stopping where a training's length is known and the objectives are few."""
-    return "freeze_thaw" if max_steps is not None and max_steps >= 4 and objectives <= _FEW else "none"
+    from greyhound.schedulers.freeze_thaw import FreezeThaw
+
+    few = objectives <= FreezeThaw.traits.objectives
+    return "freeze_thaw" if max_steps is not None and max_steps >= 4 and few else "none"
 
 
 __all__ = ["REGISTRY", "Action", "Resume", "Scheduler", "Start", "Stop", "Traits", "Wait", "choose"]

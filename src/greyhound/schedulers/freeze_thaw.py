@@ -18,6 +18,9 @@ Where the first trials learn nothing there is nothing to forecast by: then confi
 enough of them have learned, and go on by successive halving, which looks at many and gives more time to the best of
 each rung.
 
+With several objectives the front of what has finished stands for the best, the growth of its hypervolume for the fall
+of the loss, and the chance to end undominated for that of finishing best.
+
 Sources: Swersky, Snoek & Adams 2014, "Freeze-thaw Bayesian optimization", for pausing and resuming by forecasts; the
 index: Weitzman 1979, "Optimal search for the best alternative", each alternative's reservation price.
 """
@@ -88,7 +91,7 @@ class FreezeThaw:
 
     min_steps: int | None = None
     risk: float = 0.05
-    traits: ClassVar[Traits] = Traits(objectives=4, unbounded=False)
+    traits: ClassVar[Traits] = Traits(objectives=_MOST_OBJECTIVES, unbounded=False)
 
     def __post_init__(self) -> None:
         if self.min_steps is not None and (not isinstance(self.min_steps, int) or self.min_steps < 1):
