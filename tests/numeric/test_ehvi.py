@@ -43,3 +43,14 @@ def test_where_hardly_anything_is_gained_the_logarithm_still_tells_more_from_les
     near, far = ehvi.log_expected_improvement(np.array([[40.0, 40.0], [50.0, 50.0]]), np.full((2, 2), 0.1), *boxes)
     assert np.isfinite([near, far]).all()
     assert near > far
+
+
+def test_of_a_long_front_a_few_points_stand_for_all_with_both_ends():
+    first = np.linspace(0.0, 1.0, 1000)
+    front = np.stack([first, 1.0 - first], axis=1)[::-1]
+    kept = ehvi.few(front)
+    assert len(kept) == 200
+    assert kept[0].tolist() == [0.0, 1.0]
+    assert kept[-1].tolist() == [1.0, 0.0]
+    assert np.diff(kept[:, 0]).max() < 0.01
+    assert ehvi.few(front[:3]).tolist() == front[:3][::-1].tolist()

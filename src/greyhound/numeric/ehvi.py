@@ -17,6 +17,10 @@ from scipy.special import logsumexp
 from greyhound.numeric.acquisition import log_h
 from greyhound.numeric.gp import Floats
 
+_MOST_POINTS = {1: 1, 2: 200, 3: 80, 4: 25, 5: 12}
+_MOST_POINTS_OF_MANY = 8
+"""Points of a front that are cut into boxes, at most, by the number of objectives: of more there are more boxes."""
+
 
 def log_expected_improvement(means: Floats, stds: Floats, lower: Floats, upper: Floats) -> Floats:
     """log of the expected hypervolume improvement, (q,).
@@ -34,6 +38,15 @@ def log_expected_improvement(means: Floats, stds: Floats, lower: Floats, upper: 
         with np.errstate(divide="ignore"):
             total += high + np.log(-np.expm1(np.minimum(low - high, 0.0)))
     return np.asarray(logsumexp(total, axis=1))
+
+
+def few(front: Floats) -> Floats:
+    """So many points of a front, (n, m), as can be cut into boxes at once: evenly over the first objective's order."""
+    ordered = np.unique(front, axis=0)
+    most = _MOST_POINTS.get(front.shape[1], _MOST_POINTS_OF_MANY)
+    if len(ordered) <= most:
+        return ordered
+    return np.asarray(ordered[np.linspace(0, len(ordered) - 1, most).round().astype(np.intp)])
 
 
 def undominated(front: Floats, reference: Floats) -> tuple[Floats, Floats]:

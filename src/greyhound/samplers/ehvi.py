@@ -39,8 +39,6 @@ _MOST_POINTS = 300
 """Trials that the processes are conditioned on, at most: the best and the latest."""
 _MOST_FITTED = 120
 """Trials that hyperparameters are fitted on, at most."""
-_MOST_FRONT = {2: 200, 3: 80, 4: 25, 5: 12}
-"""Points of the front that are cut into boxes, at most, by the number of objectives: of more there are more boxes."""
 _BEHIND = (-0.25, 0.0, 1.0)
 """Where the reference point may lie: at 0 a tenth of the front's extent behind its worst corner, at 1 that much behind
 the worst of all trials, and where negative before the corner, which gives up long thin ends for the middle."""
@@ -159,8 +157,7 @@ def _boxes(points: Floats, behind: float) -> tuple[Floats, Floats]:
     extent = np.where(extent > 1e-9, extent, np.maximum(np.ptp(points, axis=0), 1e-9))
     worst = front.max(axis=0)
     reference = worst + (behind * extent if behind < 0 else behind * (points.max(axis=0) - worst) + 0.1 * extent)
-    most = _MOST_FRONT.get(front.shape[1], 8 if front.shape[1] > 1 else len(front))
-    return ehvi.undominated(front[thinned(np.arange(len(front)), most)], reference)
+    return ehvi.undominated(ehvi.few(front), reference)
 
 
 def _chosen(told: Results) -> Numbers:

@@ -47,7 +47,10 @@ class Best:
 
 @dataclass(frozen=True)
 class Front:
-    """Points of several losses that nothing dominates. points: (k, m). worst: (m,), the worst known of each loss."""
+    """Points of several losses that nothing dominates. points: (k, m). worst: (m,), the worst known of each loss.
+
+    Of a front of very many points some stand for all.
+    """
 
     points: Floats
     worst: Floats
@@ -59,7 +62,7 @@ class Front:
         from greyhound.numeric import ehvi
 
         behind = self.worst + 0.1 * self._spread
-        boxes = ehvi.undominated(self.points, behind)
+        boxes = ehvi.undominated(ehvi.few(self.points), behind)
         return np.asarray(np.exp(ehvi.log_expected_improvement(mean, self._wide(std), *boxes)))
 
     def chance(self, mean: Floats, std: Floats) -> Floats:
@@ -70,7 +73,7 @@ class Front:
         from greyhound.numeric import ehvi
 
         std = self._wide(std)
-        lower, upper = ehvi.undominated(self.points, np.full(self.points.shape[1], np.inf))
+        lower, upper = ehvi.undominated(ehvi.few(self.points), np.full(self.points.shape[1], np.inf))
         chance = np.ones((len(mean), len(lower)))
         for at in range(mean.shape[1]):
             below = [chance_below(bound[:, at], mean[:, at, None], std[:, at, None]) for bound in (lower, upper)]
