@@ -256,6 +256,17 @@ def test_what_does_not_change_while_training_is_known_from_the_first():
     assert (forecast.std[:, 0] > 0.0).all()
 
 
+def test_what_stands_still_at_one_value_may_yet_move():
+    made = of_two()
+    for _ in range(4):
+        trial = made.ask()
+        for step in range(1, FIRST + 1):
+            made.report(trial, step, loss=0.9, bytes=trial.params["size"])
+    loss, size = finals(made.history).curves
+    assert not loss.constant
+    assert size.constant
+
+
 def test_an_objective_that_is_told_at_the_end_keeps_trials_from_pausing():
     made = of_two()
     trial = made.ask()

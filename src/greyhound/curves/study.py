@@ -35,11 +35,15 @@ class Curves:
 
     @functools.cached_property
     def constant(self) -> bool:
-        """Whether no curve ever moved, as of a number of parameters; False while none has two values."""
-        long = self.lengths > 1
+        """Whether curves lie apart and none ever moved, as of a number of parameters.
+
+        Where all lie at one value they may not have begun to move.
+        """
+        first = self.values[self.lengths > 1, :1]
+        if not len(first) or np.ptp(first) == 0.0:
+            return False
         later = np.arange(self.values.shape[1]) < self.lengths[:, None]
-        moved = (self.values != self.values[:, :1]) & later
-        return bool(long.any() and not moved.any())
+        return not ((self.values != self.values[:, :1]) & later).any()
 
     def finals(self, numbers: NDArray[np.intp], step: int) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the final losses of trials, as they could be told at `step`; both (q,)."""
