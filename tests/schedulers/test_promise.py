@@ -59,6 +59,16 @@ def test_what_is_finished_is_to_be_beaten_and_before_that_what_is_expected():
     assert bar.worst[1] == 9.0
 
 
+def test_a_loss_that_exploded_does_not_stretch_the_front():
+    history = begun(max_steps=2, losses=("error", "bytes"))
+    for at in range(9):
+        add(history, [(0.5 + 0.01 * at, 9.0 - at)] * 2, TrialState.COMPLETED)
+    add(history, [(0.6, 9.0), (1e9, 9.0)], TrialState.COMPLETED)
+    worst = to_beat(history, finals(history)).worst
+    assert 0.58 <= worst[0] < 1.0
+    assert worst[1] == 9.0
+
+
 def test_what_breaks_a_limit_is_nothing_to_be_beaten():
     history = begun(max_steps=1, losses=("error",), limits=(Limit("error", 0.3, upper=False),))
     add(history, [0.1], TrialState.COMPLETED)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from greyhound.history import History
     from greyhound.numeric.gp import Floats
 
+_FAR_OUT = 3.0
 _SMALLEST = 1e-9
 """Standard deviations are at least such a part of the spread of what is known."""
 
@@ -47,7 +48,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Front:
-    """Points of several losses that nothing dominates. points: (k, m). worst: (m,), the worst known of each loss.
+    """Points of several losses that nothing dominates. points: (k, m). worst: (m,), the worst that is no outlier.
 
     Of a front of very many points some stand for all.
     """
@@ -96,7 +97,8 @@ class Front:
 def to_beat(history: History, forecast: Finals) -> Best | Front | None:
     """What is finished and keeps to the limits, beneath noise; before there is such, the best expected.
 
-    None where nothing is known.
+    None where nothing is known. A loss that exploded would stretch the hypervolume without end, so what lies far out
+    (Tukey 1977, "Exploratory data analysis": three times the distance of the quartiles) is no worst.
     """
     import numpy as np
 
@@ -112,4 +114,7 @@ def to_beat(history: History, forecast: Finals) -> Best | Front | None:
         return None
     if points.shape[1] == 1:
         return Best(float(points.min()))
-    return Front(points[pareto.nondominated(points)], np.concatenate([points, expected]).max(axis=0))
+    front = points[pareto.nondominated(points)]
+    low, high = np.quantile(expected, (0.25, 0.75), axis=0)
+    worst = np.minimum(expected.max(axis=0), high + _FAR_OUT * (high - low))
+    return Front(front, np.maximum(front.max(axis=0), worst))
