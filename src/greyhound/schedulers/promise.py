@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from greyhound.numeric.gp import Floats
 
 _FAR_OUT = 3.0
+"""Losses that lie so many times the distance of the quartiles above the upper one are outliers."""
 _SMALLEST = 1e-9
 """Standard deviations are at least such a part of the spread of what is known."""
 
 
 @dataclass(frozen=True)
 class Best:
-    """The lowest final loss; infinity where nothing is known."""
+    """The lowest final loss."""
 
     loss: float
 
@@ -98,7 +99,7 @@ def to_beat(history: History, forecast: Finals) -> Best | Front | None:
     """What is finished and keeps to the limits, beneath noise; before there is such, the best expected.
 
     None where nothing is known. A loss that exploded would stretch the hypervolume without end, so what lies far out
-    (Tukey 1977, "Exploratory data analysis": three times the distance of the quartiles) is no worst.
+    (Tukey 1977, "Exploratory data analysis", ch. 2) is no worst.
     """
     import numpy as np
 
