@@ -153,6 +153,10 @@ def test_the_pruner_spares_the_best_and_stops_most(max_steps):
 
 
 def test_pruned_trials_teach_the_sampler():
-    study = optuna.create_study(sampler=GreyhoundSampler("gp", seed=0), pruner=GreyhoundPruner(), direction="maximize")
-    study.optimize(curve, n_trials=30)
-    assert sum(trial.params["height"] > 0.8 for trial in study.trials[15:]) >= 8
+    late = []
+    for seed in range(4):
+        sampler = GreyhoundSampler("gp", seed=seed)
+        study = optuna.create_study(sampler=sampler, pruner=GreyhoundPruner(), direction="maximize")
+        study.optimize(curve, n_trials=30)
+        late += study.trials[15:]
+    assert sum(trial.params["height"] > 0.8 for trial in late) > len(late) / 2  # by chance a fifth

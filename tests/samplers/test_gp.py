@@ -121,3 +121,22 @@ def test_a_smooth_bowl_is_followed_to_its_bottom():
     while (trial := study.ask()) is not None:
         study.tell(trial, loss=(trial.params["x"] - 0.7) ** 2 + (trial.params["y"] - 0.2) ** 2)
     assert study.best.metrics["loss"] < 1e-5
+
+
+@pytest.mark.parametrize(("early", "fewest", "most"), [(True, 6, 18), (False, 0, 0)])
+def test_half_of_the_suggestions_doubt_more_where_trials_are_stopped_early(monkeypatch, early, fewest, most):
+    space = gh.Space(x=gh.Float(0.0, 1.0), y=gh.Float(0.0, 1.0))
+    scheduler = "freeze_thaw" if early else "none"
+    study = gh.Study(space, minimize="loss", sampler="sobol", scheduler=scheduler, max_steps=9)
+    for _ in range(30):
+        trial = study.ask()
+        for step in range(trial.step + 1, trial.until + 1):
+            if study.report(trial, step, loss=trial.params["x"] + 1.0 / step) is not gh.Verdict.CONTINUE:
+                break
+
+    def suggested():
+        return [GP().suggest(study.history, 1, np.random.default_rng(seed))[0] for seed in range(24)]
+
+    before = suggested()
+    monkeypatch.setattr("greyhound.samplers.gp._WIDE", 1.0)
+    assert fewest <= sum(one != other for one, other in zip(before, suggested(), strict=True)) <= most

@@ -6,15 +6,18 @@ the order of the results, every one predicted from the others: one that stretche
 stays near the best, one that does not looks further away, and in turns neither is stuck. Numbers are warped as fits
 the results, so that a loss that turns steep towards an edge is followed there. Length scales are drawn
 around the fitted ones, which few results leave uncertain: one set of them may never leave an optimum that it believes
-in. Trials that run are believed to give what the model expects of them. Where trials fail or there are limits, the
-chance that all goes well weighs the improvement: see `feasibility`.
+in. Doubts are too small once hyperparameters are taken for known, so where trials are stopped early, and a look further
+away is cheap, every other suggestion, by chance, doubts twice as much. Trials that run are believed to give what the
+model expects of them. Where trials fail or there are limits, the chance that all goes well weighs the improvement: see
+`feasibility`.
 
 Sources: Jones et al. 1998, "Efficient global optimization"; transforms: Cowen-Rivers et al. 2022, "HEBO", and
 the Gaussian copula of Salinas et al. 2020; warps: Snoek et al. 2014, "Input warping for Bayesian optimization of
 non-stationary functions"; several sets of length scales: Snoek et al. 2012, "Practical Bayesian
-optimization", section 3.2, where they are averaged over; feasibility: Gardner et al. 2014, "Bayesian optimization with
-inequality constraints", eq. 5; pending trials: Ginsbourger et al. 2010, "Kriging is well-suited to parallelize
-optimization".
+optimization", section 3.2, where they are averaged over; wider doubts: Wang & de Freitas 2014, "Theoretical analysis of
+Bayesian optimisation with unknown Gaussian process hyper-parameters", whose expected improvement has them;
+feasibility: Gardner et al. 2014, "Bayesian optimization with inequality constraints", eq. 5; pending trials:
+Ginsbourger et al. 2010, "Kriging is well-suited to parallelize optimization".
 """
 
 from __future__ import annotations
@@ -64,6 +67,8 @@ _SCREENED = 150
 """From so many data on fewer configurations are screened, as each takes longer."""
 _SPREAD = 0.5
 """Standard deviation of the logarithms of length scales about the fitted ones."""
+_WIDE = 2.0
+"""Where trials are stopped early half of the suggestions take doubts for so many times what they are."""
 _FEWEST_KNOWN = 5
 _SHRUNK = 5.0
 """The trials of an earlier study that can be modelled, at least; and so many trials' weight has the belief in it."""
@@ -232,6 +237,7 @@ class View:
         targets = TRANSFORMS[transform](losses) - trend
         self._Z, self._targets, self._trend = Z[kept], targets[kept, None], trend[kept]
         self._doubts, self._loudness = doubts[kept], loud[kept]
+        self._widens, self._width = bool(doubts.any()), 1.0
         self._rivals = within | ~within.any()
         self._condition()
         self._best = self._believed_best()
@@ -239,7 +245,7 @@ class View:
     def log_gain(self, Z: Floats, trend: Floats) -> Floats:
         """log of the expected improvement over the best result, in standard deviations of the targets, (q,)."""
         means, stds = self._process.predict(Z)
-        return log_expected_improvement(means[:, 0] + trend, stds[:, 0], self._best)
+        return log_expected_improvement(means[:, 0] + trend, self._width * stds[:, 0], self._best)
 
     def order_score(self, losses: Floats) -> float:
         """Mean log probability of the true order of pairs of results, each predicted without itself; at most 0."""
@@ -250,9 +256,10 @@ class View:
         return float(log_ndtr(apart[lower]).mean()) if lower.any() else 0.0
 
     def draw(self, rng: np.random.Generator) -> None:
-        """Take length scales near the fitted ones."""
+        """Take length scales near the fitted ones and, where trials are stopped early, often wider doubts."""
         around = _SPREAD * rng.standard_normal(len(self._fit.log_lengths))
         self._theta = replace(self._fit, log_lengths=self._fit.log_lengths + around)
+        self._width = _WIDE if self._widens and rng.random() < 0.5 else 1.0
         self._condition()
         self._best = self._believed_best()
 
