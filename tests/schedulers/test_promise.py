@@ -34,17 +34,17 @@ def test_the_gain_on_a_front_is_the_hypervolume_that_drawn_endings_add():
 def test_the_chance_to_be_on_the_front_is_the_share_of_drawn_endings_that_nothing_dominates():
     front = Front(np.array([[0.0, 2.0], [1.0, 1.0], [2.0, 0.0]]), np.array([3.0, 3.0]))
     mean, std = np.array([[0.5, 0.6], [2.5, 1.8], [0.2, 2.5], [-1.0, 9.0]]), np.array([[0.3, 0.2]] * 3 + [[0.0, 0.0]])
-    tails = 0.84 * np.random.default_rng(2).standard_t(4, (DRAWS, 2))
-    for at, chance in enumerate(front.chance(mean, std)):
-        drawn = mean[at] + std[at] * tails
+    degrees = np.array([[4.0, 4.0], [1.0, 2.0], [2.0, 0.5], [4.0, 4.0]])
+    for at, chance in enumerate(front.chance(mean, std, degrees)):
+        drawn = mean[at] + 0.84 * std[at] * np.random.default_rng(2).standard_t(degrees[at], (DRAWS, 2))
         dominated = (front.points[None] <= drawn[:, None]).all(axis=2).any(axis=1)
         assert chance == pytest.approx(1.0 - dominated.mean(), abs=0.015)
 
 
 def test_of_what_nothing_is_known_everything_may_come():
     unknown = np.array([[np.nan, 1.0]])
-    assert Front(np.array([[0.0, 0.0]]), np.array([1.0, 1.0])).chance(unknown, unknown) == 1.0
-    assert Best(0.0).chance(unknown[:, :1], unknown[:, :1]) == 1.0
+    assert Front(np.array([[0.0, 0.0]]), np.array([1.0, 1.0])).chance(unknown, unknown, unknown) == 1.0
+    assert Best(0.0).chance(*[unknown[:, :1]] * 3) == 1.0
 
 
 def test_what_is_finished_is_to_be_beaten_and_before_that_what_is_expected():

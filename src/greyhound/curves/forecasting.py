@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
+from greyhound.curves.doubt import DEGREES, SCALE, doubt, moved
 from greyhound.curves.ensemble import FAMILIES, average
 from greyhound.curves.shared import corrections
 from greyhound.errors import CurveError
@@ -17,9 +18,6 @@ Floats: TypeAlias = NDArray[np.float64]
 
 LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 """Quantiles that a forecast has: the ends of the 95, 80 and 50 % intervals, and the median."""
-_DEGREES = 4.0
-_SCALE = 0.84
-"""Of the Student distribution that errors follow, in standard deviations of the forecast: more go far astray."""
 _CERTAIN = 1e-12
 _PLATEAU = 0.02
 """Most curves stand still if the newest half of the median one ranges over less than this part of their spread."""
@@ -27,6 +25,8 @@ _STILL = 0.01
 """Where they do, one that ranges over so little of it is half believed to stay."""
 _PRIOR = 0.7
 """How far curves that were alike may be apart in the end, in standard deviations of all curves at their step."""
+_LEAST = 1e-4
+"""The smallest error to be expected, in such distances."""
 
 
 class Forecast(NamedTuple):
@@ -34,6 +34,22 @@ class Forecast(NamedTuple):
 
     mean: Floats
     quantiles: Floats
+
+
+class Told(NamedTuple):
+    """What was told of the final value of curves, all (m,).
+
+    The errors follow a Student distribution with `degrees` of freedom, whose scale is 0.84 times std.
+    """
+
+    mean: Floats
+    std: Floats
+    degrees: Floats
+
+
+def certain(values: Floats) -> Told:
+    """Of values that are known, (m,)."""
+    return Told(values, np.zeros(values.shape), np.full(values.shape, DEGREES))
 
 
 def forecast(
@@ -68,11 +84,11 @@ def forecast(
     if unknown or not families:
         raise CurveError(f"families: expected some of {', '.join(FAMILIES)}; got {', '.join(unknown) or 'none'}.")
     X, other_X = _configurations(configurations, known_configurations, len(curves), len(others))
-    tails = student.ppf(np.asarray(levels, float), _DEGREES) * _SCALE
-    if not np.isfinite(tails).all():
+    shares = np.asarray(levels, float)
+    if not ((shares > 0.0) & (shares < 1.0)).all():
         raise CurveError(f"levels: expected numbers between 0 and 1; got {levels!r}.")
-    mean, std = _forecasts(curves, X, wanted, others, other_X, families)
-    quantiles = mean[..., None] + std[..., None] * tails
+    mean, std, degrees = _forecasts(curves, X, wanted, others, other_X, families)
+    quantiles = mean[..., None] + SCALE * std[..., None] * student.ppf(shares, degrees[..., None])
     if limits is not None:
         mean, quantiles = np.clip(mean, *limits), np.clip(quantiles, *limits)
     if np.ndim(steps) == 0:
@@ -82,8 +98,8 @@ def forecast(
 
 def at_step(
     curves: Floats, X: Floats, step: int, known: Floats, known_X: Floats, families: Sequence[str] = FAMILIES
-) -> tuple[Floats, Floats]:
-    """Mean and standard deviation at a later step of curves of one length, both (m,).
+) -> Told:
+    """What curves of one length will be at a later step.
 
     curves: (m, n), finite; X: (m, d); known: (k, T), finite up to `step` > n; known_X: (k, d).
     """
@@ -96,9 +112,11 @@ def at_step(
     scale = float(_PRIOR * here.std() * left) if len(here) > 2 else float(np.median(found.std))
     added, std = corrections(curves, X, known[:, :n], known_X, errors, scale)
     if not len(known):
-        return found.mean[:, 0], np.maximum(std, found.std[:, 0])
+        return Told(found.mean[:, 0], np.maximum(std, found.std[:, 0]), np.full(len(curves), DEGREES))
     last = curves[:, -1]
-    return last + _movement(curves, known[:, :n], float(here.std())) * (found.mean[:, 0] + added - last), std
+    wider, degrees = doubt(curves, known[:, :n], errors, max(_LEAST * scale, _CERTAIN))
+    mean = last + _movement(curves, known[:, :n], float(here.std())) * (found.mean[:, 0] + added - last)
+    return Told(mean, wider * std, np.full(len(curves), degrees))
 
 
 def _movement(curves: Floats, known: Floats, spread: float) -> Floats:
@@ -107,27 +125,27 @@ def _movement(curves: Floats, known: Floats, spread: float) -> Floats:
     curves: (m, n), known: (k, n). spread: of their last values. On a plateau what the few that move teach is noise to
     those that do not, and would undo the order that their last values tell.
     """
-    both = np.concatenate([curves, known])
-    moved = np.ptp(both[:, -(both.shape[1] // 2 + 1) :], axis=1)
-    if both.shape[1] < 2 or np.median(moved) >= _PLATEAU * spread:
+    movement = moved(np.concatenate([curves, known]))
+    if curves.shape[1] < 2 or np.median(movement) >= _PLATEAU * spread:
         return np.ones(len(curves))
-    squares = moved[: len(curves)] ** 2
+    squares = movement[: len(curves)] ** 2
     return np.asarray(squares / (squares + (_STILL * spread) ** 2))
 
 
-def chance_below(value: float | Floats, mean: Floats, std: Floats) -> Floats:
-    """The probability that what was forecast turns out below a value; NaN where nothing is known.
+def chance_below(value: float | Floats, mean: Floats, std: Floats, degrees: Floats) -> Floats:
+    """The probability that what was told, see Told, turns out below a value; NaN where nothing is known.
 
-    value, mean, std: of shapes that go together, which the answer has.
+    value, mean, std, degrees: of shapes that go together, which the answer has.
     """
-    return np.asarray(student.cdf((value - mean) / (_SCALE * np.maximum(std, _CERTAIN)), _DEGREES))
+    return np.asarray(student.cdf((value - mean) / (SCALE * np.maximum(std, _CERTAIN)), degrees))
 
 
 def _forecasts(
     curves: Floats, X: Floats, steps: NDArray[np.int64], known: Floats, known_X: Floats, families: Sequence[str]
-) -> tuple[Floats, Floats]:
+) -> Told:
+    """See Told, but (m, h), for each of the steps, (h,)."""
     mean = np.full((len(curves), len(steps)), np.nan)
-    std = np.zeros(mean.shape)
+    std, degrees = np.zeros(mean.shape), np.full(mean.shape, DEGREES)
     lengths, filled = bridged(curves)
     known_lengths, known_filled = bridged(known)
     for n in np.unique(lengths[lengths > 0]):
@@ -137,10 +155,10 @@ def _forecasts(
                 mean[group, at] = filled[group, step - 1]
                 continue
             told = np.flatnonzero(known_lengths >= step)
-            mean[group, at], std[group, at] = at_step(
+            mean[group, at], std[group, at], degrees[group, at] = at_step(
                 filled[group, :n], X[group], step, known_filled[told, :step], known_X[told], families
             )
-    return mean, std
+    return Told(mean, std, degrees)
 
 
 def bridged(curves: Floats) -> tuple[NDArray[np.intp], Floats]:

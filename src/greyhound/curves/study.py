@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from greyhound.curves.forecasting import at_step, bridged
+from greyhound.curves.forecasting import Told, at_step, bridged, certain
 from greyhound.curves.settled import settled
 from greyhound.trial import TrialState
 
@@ -45,26 +46,26 @@ class Curves:
         later = np.arange(self.values.shape[1]) < self.lengths[:, None]
         return not ((self.values != self.values[:, :1]) & later).any()
 
-    def finals(self, numbers: NDArray[np.intp], step: int) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of the final losses of trials, as they could be told at `step`; both (q,)."""
+    def finals(self, numbers: NDArray[np.intp], step: int) -> Told:
+        """The final losses of trials, (q,), as they could be told at `step`."""
         end = self.values.shape[1]
         if step >= end or self.constant:
-            return self.values[numbers, min(step, end) - 1], np.zeros(len(numbers))
+            return certain(self.values[numbers, min(step, end) - 1])
         done = np.flatnonzero(self.lengths == end)
         return at_step(self.values[numbers, :step], self.X[numbers], end, self.values[done], self.X[done])
 
-    def now(self) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of every trial's final loss, (n,), NaN where nothing is known."""
-        mean, std = np.full(len(self.lengths), np.nan), np.full(len(self.lengths), np.nan)
+    def now(self) -> Told:
+        """Every trial's final loss, (n,), NaN where nothing is known."""
+        told = np.full((3, len(self.lengths)), np.nan)
         for length in np.unique(self.lengths[self.lengths > 0]).tolist():
             group = np.flatnonzero(self.lengths == length)
-            mean[group], std[group] = self.finals(group, length)
-        return mean, std
+            told[:, group] = self.finals(group, length)
+        return Told(*told)
 
 
 @dataclass(frozen=True)
 class Finals:
-    """Of every trial and objective, (n, m): mean and standard deviation of the final loss, NaN where nothing is known.
+    """Of every trial and objective, (n, m): what is told of the final loss, see Told; NaN where nothing is known.
 
     curves: of each objective.
     """
@@ -72,6 +73,7 @@ class Finals:
     curves: tuple[Curves, ...]
     mean: Floats
     std: Floats
+    degrees: Floats
 
     @property
     def lengths(self) -> NDArray[np.intp]:
@@ -83,10 +85,9 @@ class Finals:
         """What of each trial's last losses is taken for chance, (n, m)."""
         return np.stack([each.noise for each in self.curves], axis=1)
 
-    def told_at(self, step: int, numbers: NDArray[np.intp]) -> tuple[Floats, Floats]:
-        """Mean and standard deviation, (q, m), of trials' final losses as they could be told at `step`."""
-        told = [each.finals(numbers, step) for each in self.curves]
-        return np.stack([mean for mean, _ in told], axis=1), np.stack([std for _, std in told], axis=1)
+    def told_at(self, step: int, numbers: NDArray[np.intp]) -> Told:
+        """The final losses of trials, (q, m), as they could be told at `step`."""
+        return _side_by_side([each.finals(numbers, step) for each in self.curves])
 
 
 def finals(history: History) -> Finals:
@@ -94,11 +95,7 @@ def finals(history: History) -> Finals:
     kept = _CACHE.get(history)
     if kept is None or kept[0] != history.length:
         curves = tuple(_read(history, at) for at in range(len(history.objectives)))
-        told = [each.now() for each in curves]
-        forecast = Finals(
-            curves, np.stack([mean for mean, _ in told], axis=1), np.stack([std for _, std in told], axis=1)
-        )
-        kept = history.length, forecast
+        kept = history.length, Finals(curves, *_side_by_side([each.now() for each in curves]))
         _CACHE[history] = kept
     return kept[1]
 
@@ -113,6 +110,10 @@ def of_replicates(history: History, at: int = 0) -> bool:
 
 _CACHE: weakref.WeakKeyDictionary[History, tuple[int, Finals]] = weakref.WeakKeyDictionary()
 """The last forecasts of a history, and how many events it had: sampler and scheduler ask for the same."""
+
+
+def _side_by_side(told: Sequence[Told]) -> Told:
+    return Told(*(np.stack(parts, axis=1) for parts in zip(*told, strict=True)))
 
 
 def _read(history: History, at: int) -> Curves:

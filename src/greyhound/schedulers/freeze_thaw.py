@@ -194,7 +194,8 @@ class FreezeThaw:
         newest = np.flatnonzero(forecast.lengths >= look)[-_NEWEST:]
         if bar is None or len(newest) < _FIRST:
             return np.inf
-        gains = bar.gain(*forecast.told_at(look, newest))
+        told = forecast.told_at(look, newest)
+        gains = bar.gain(told.mean, told.std)
         left = end - look
         low, high = 0.0, float(gains.max()) / max(left, 1)
         for _ in range(_BISECTIONS):
@@ -275,4 +276,6 @@ def _chance(forecast: Finals, numbers: Sequence[int], bar: Best | Front | None) 
     """The probability to finish best, or on the front, (n,); 1 for trials of which nothing is known."""
     import numpy as np
 
-    return bar.chance(forecast.mean[numbers], forecast.std[numbers]) if bar else np.ones(len(numbers))
+    if bar is None:
+        return np.ones(len(numbers))
+    return bar.chance(forecast.mean[numbers], forecast.std[numbers], forecast.degrees[numbers])

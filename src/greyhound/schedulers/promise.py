@@ -38,13 +38,16 @@ class Best:
         z = (self.loss - mean) / std
         return np.asarray(std * (z * ndtr(z) + np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)))
 
-    def chance(self, mean: Floats, std: Floats) -> Floats:
-        """The probability to finish below it, (n,); 1 for trials of which nothing is known."""
+    def chance(self, mean: Floats, std: Floats, degrees: Floats) -> Floats:
+        """The probability to finish below it, (n,); 1 for trials of which nothing is known.
+
+        mean, std, degrees: (n, 1), see `curves.forecasting.Told`.
+        """
         import numpy as np
 
         from greyhound.curves.forecasting import chance_below
 
-        return np.nan_to_num(chance_below(self.loss, mean[:, 0], std[:, 0]), nan=1.0)
+        return np.nan_to_num(chance_below(self.loss, mean[:, 0], std[:, 0], degrees[:, 0]), nan=1.0)
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,11 @@ class Front:
         boxes = ehvi.undominated(ehvi.few(self.points), behind)
         return np.asarray(np.exp(ehvi.log_expected_improvement(mean, self._wide(std), *boxes)))
 
-    def chance(self, mean: Floats, std: Floats) -> Floats:
-        """The probability that no point will dominate it, (n,); 1 for trials of which nothing is known."""
+    def chance(self, mean: Floats, std: Floats, degrees: Floats) -> Floats:
+        """The probability that no point will dominate it, (n,); 1 for trials of which nothing is known.
+
+        mean, std, degrees: (n, m), see `curves.forecasting.Told`.
+        """
         import numpy as np
 
         from greyhound.curves.forecasting import chance_below
@@ -78,7 +84,8 @@ class Front:
         lower, upper = ehvi.undominated(ehvi.few(self.points), np.full(self.points.shape[1], np.inf))
         chance = np.ones((len(mean), len(lower)))
         for at in range(mean.shape[1]):
-            below = [chance_below(bound[:, at], mean[:, at, None], std[:, at, None]) for bound in (lower, upper)]
+            told = (each[:, at, None] for each in (mean, std, degrees))
+            below = chance_below(np.stack([lower[:, at], upper[:, at]])[:, None], *told)
             chance *= below[1] - below[0]
         return np.asarray(np.nan_to_num(chance.sum(axis=1), nan=1.0))
 
