@@ -12,7 +12,7 @@ from greyhound.errors import SpaceError, StorageError, StudyError
 from greyhound.jobs import Note
 from greyhound.schedulers import Start, Traits, Wait
 from greyhound.space import Categorical, Float, Int, Space
-from greyhound.storage import Memory, open_journal
+from greyhound.storage import Memory, open_journal, presence
 from greyhound.study import Study
 from greyhound.trial import TrialState, Verdict
 
@@ -315,6 +315,21 @@ def test_a_budget_of_time_counts_only_time_in_which_the_study_ran(tmp_path):
         assert study.why_finished == "the budget of 1 min is used up"
 
 
+@pytest.mark.parametrize("go_on", [lambda study: study.set_budget("2 min"), lambda study: study.extend("1 min")])
+def test_the_time_after_a_kill_is_not_the_studys(tmp_path, go_on):
+    clock, path = Clock(), tmp_path / "study.db"
+    killed = study_of(storage=path, budget="1 min", clock=clock)
+    trial = killed.ask()
+    clock.now += 25.0
+    killed.report(trial, 1, score=1.0)
+    presence.leave(killed._session.owner)  # SIGKILL: it is gone without a word
+    clock.now += 86400.0
+    study = Study.load(path, clock=clock)
+    go_on(study)
+    assert study.spent_so_far()["seconds"] == 25.0
+    assert study.ask().number == trial.number
+
+
 def test_a_budget_of_device_time_counts_every_trial():
     clock = Clock()
     study = study_of(budget="100 device seconds", clock=clock)
@@ -470,6 +485,57 @@ def test_beats_are_written_only_into_silence():
     study.beat()
     study.beat()
     assert study.history.length == length + 1
+
+
+def test_beats_are_written_while_others_are_heard(tmp_path):
+    clock, path = Clock(), tmp_path / "study.db"
+    study, other = (study_of(storage=path, clock=clock, max_steps=90) for _ in range(2))
+    study.ask()
+    trial = other.ask()
+    for step in range(1, 60):
+        clock.now += 10.0
+        other.report(trial, step, score=0.5)
+        study.refresh()
+        study.beat()
+    beats = [event for event in study.journal.read(0) if isinstance(event, ev.Beat)]
+    assert len(beats) == 19, "one every half minute"
+
+
+def taken_over(path, clock):
+    """A study whose trial, of three steps so far, is trained by a second process now; both, and the trial of each."""
+    first = study_of(storage=path, clock=clock, max_steps=9)
+    lost = first.ask()
+    for step in (1, 2, 3):
+        first.report(lost, step, score=0.1)
+    presence.leave(first._session.owner)  # silent for long: dead, as the other sees it
+    clock.now += 400.0
+    second = study_of(storage=path, clock=clock, max_steps=9)
+    found = second.ask()
+    assert (found.number, found.step) == (lost.number, 3)
+    return first, lost, second, found
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["that it was taken over", "nothing of it"])
+@pytest.mark.parametrize("state", [TrialState.COMPLETED, TrialState.PAUSED, TrialState.FAILED])
+def test_a_process_that_lost_its_trial_does_not_end_it(tmp_path, knows, state):
+    first, lost, second, found = taken_over(tmp_path / "study.db", Clock())
+    if knows:
+        first.refresh()
+    assert first.report(lost, 4, score=0.9) is Verdict.PAUSE
+    first.end(lost, state, {"score": 0.9})
+    second.refresh()
+    assert second.trials[0].state is TrialState.RUNNING
+    assert second.report(found, 4, score=0.2) is Verdict.CONTINUE
+    assert second.trials[0].metrics == {"score": 0.2}
+
+
+def test_a_trial_may_be_told_by_a_process_that_was_not_given_it(tmp_path):
+    asking = study_of(storage=tmp_path / "study.db")
+    trial = asking.ask()
+    with Study.load(tmp_path / "study.db") as telling:
+        telling.ask()
+        telling.tell(trial.number, score=0.5)
+    assert Study.load(tmp_path / "study.db").trials[0].state is TrialState.COMPLETED
 
 
 def test_attributes_are_kept():

@@ -105,8 +105,17 @@ class Session:
 
     def beat(self) -> None:
         """Tell other machines that this process lives, if it has been silent."""
-        if self.owner is not None and self.clock() - self.history.last_time >= presence.BEAT_S:
+        if self.owner is not None and self._silent_s >= presence.BEAT_S:
             self.append(ev.Beat(self.clock(), self.owner))
+
+    def catch_up(self) -> None:
+        """Read what others wrote, if this process has been silent for so long that they may take it for dead."""
+        if self._silent_s >= presence.SILENCE_S:
+            self.refresh()
+
+    @property
+    def _silent_s(self) -> float:
+        return 0.0 if self.owner is None else self.clock() - self.history.owners[self.owner].last
 
     def close(self) -> None:
         """Put back what this process still holds, and leave. Safe to call twice."""

@@ -162,6 +162,7 @@ class Study:
         self._files = Files(folder, checkpoint_quota)
         self.trainer: Callable[[Study], Any] | None = None
         self._live: weakref.WeakValueDictionary[int, LiveTrial] = weakref.WeakValueDictionary()
+        self._given: set[int] = set()  # numbers of the trials that were handed out here
 
     # Ask and tell
 
@@ -192,17 +193,22 @@ class Study:
         CONTINUE: train on. PAUSE: the trial is paused; `ask` may hand it out again later. STOP: it
         has ended: because it was stopped early, diverged (an objective is NaN or infinite), or reached
         max_steps, which completes it. A step that was reported before changes nothing, and a trial
-        that is paused or has ended already stays so.
+        that is paused or has ended already stays so. PAUSE too where another process has taken the trial over,
+        as happens to one that was silent for long.
         """
         number = self._number(trial)
         if isinstance(step, bool) or not isinstance(step, int) or step < 0:
             raise StudyError(f"report: step must be a whole number of at least 0; got {step!r}.")
         values = _floats(metrics)
+        if self._taken_over(number):
+            return Verdict.PAUSE
         record = self.history.trial(number)
         if record.state.final:
             return Verdict.STOP
         self._session.append(ev.Reported(self._clock(), number, step, values))
-        return self._judge(number) if record.state is TrialState.RUNNING else Verdict.PAUSE
+        if record.state is not TrialState.RUNNING or self._taken_over(number):
+            return Verdict.PAUSE
+        return self._judge(number)
 
     def tell(
         self, trial: LiveTrial | Trial | int, value: Any = None, /, *, failed: str | None = None, **metrics: Any
@@ -228,9 +234,11 @@ class Study:
 
         PAUSED puts a running trial back, to be taken up again before any other. LOST does so too, up to
         three times. A trial that is paused already stands safe at its checkpoint, and only COMPLETED
-        changes that.
+        changes that. Nothing changes one that another process has taken over.
         """
         number, values = self._number(trial), _floats(metrics or {})
+        if self._taken_over(number):
+            return
         record = self.history.trial(number)
         if record.state.final:
             if changed := judging.told_later(record, state, values):
@@ -484,6 +492,7 @@ class Study:
 
     def extend(self, budget: Any) -> None:
         """Raise the study's budget by this much, counted from what it has spent so far."""
+        self._leave_out_the_dead()
         spent = self.spent_so_far()
         raised = {name: spent[name] + amount for name, amount in Budget.parse(budget).to_json().items()}
         self.set_budget(replace(self.settings.budget, **raised))
@@ -541,11 +550,19 @@ class Study:
         )
         live = LiveTrial(job, Direct(self._answer, self.record))
         self._live[number] = live
+        self._given.add(number)
         return live
 
     def _answer(self, message: Progress) -> Answer:
         verdict = self.report(message.number, message.step, **message.metrics)
         return Answer(verdict, self.history.trial(message.number).until)
+
+    def _taken_over(self, number: int) -> bool:
+        """Whether a trial that was handed out here went to another process, which took this one for dead."""
+        if number not in self._given:
+            return False
+        self._session.catch_up()
+        return self.history.trial(number).owner != self._session.owner
 
     # Judging and ending
 
@@ -583,7 +600,13 @@ class Study:
 
     def _redeclare(self, changed: Settings) -> None:
         if changed.to_json() != self.settings.to_json():
+            self._leave_out_the_dead()
             self._session.append(ev.Declared(self._clock(), changed.to_json()))
+
+    def _leave_out_the_dead(self) -> None:
+        """Join where a process never left: it may have been killed, and the time since then is not the study's."""
+        if any(not owner.left for owner in self.history.owners.values()):
+            self._session.join()
 
     def _number(self, trial: LiveTrial | Trial | int) -> int:
         number = trial if isinstance(trial, int) else trial.number

@@ -47,10 +47,9 @@ def status(
 
 def _activity(history: History) -> list[str]:
     """What runs, and what is left of the budget."""
-    lines = []
+    lines, now = [], _now(history)
     if history.settings is not None and not history.settings.budget.unlimited:
-        lines.append(f"budget: {history.settings.budget}; {time_left(history, time.time())}")
-    now = time.time()
+        lines.append(f"budget: {history.settings.budget}; {time_left(history, now)}")
     for trial in history.running:
         owner = history.owners.get(trial.owner)
         lives = owner is not None and presence.alive(owner, now)
@@ -60,6 +59,13 @@ def _activity(history: History) -> list[str]:
             f"({whose}{'' if lives else ', which is gone: resume takes it up again'})"
         )
     return lines
+
+
+def _now(history: History) -> float:
+    """The time, in Unix seconds, while somebody drives the study; else when it was last heard of."""
+    now = time.time()
+    driven = any(presence.alive(owner, now) for owner in history.owners.values())
+    return now if driven else history.last_time
 
 
 def _strategy(history: History) -> str:
@@ -81,6 +87,6 @@ def _status(history: History) -> dict[str, Any]:
         "sampler": _strategy(history),
         "steps": history.total_steps,
         "steps_saved": ranking.steps_saved(history),
-        "seconds": history.elapsed_seconds(time.time()),
+        "seconds": history.elapsed_seconds(_now(history)),
         "budget": budget.to_json(),
     }

@@ -17,7 +17,7 @@ from greyhound.events import Joined
 from greyhound.history import Owner
 
 BEAT_S = 30.0
-_SILENCE_S = 300.0
+SILENCE_S = 300.0
 _SAME_BIRTH_S = 2.0
 
 _here: set[str] = set()
@@ -41,7 +41,7 @@ def alive(owner: Owner, now: float) -> bool:
     if owner.left:
         return False
     if owner.host != socket.gethostname():
-        return now - owner.last < _SILENCE_S
+        return now - owner.last < SILENCE_S
     if owner.pid == os.getpid() and abs(owner.born - _born(owner.pid)) < _SAME_BIRTH_S:
         return owner.name in _here
     try:
