@@ -32,6 +32,12 @@ def judged(losses, verdict=Verdict.CONTINUE, until=3, source="test", spent=False
     return judge(history, Saying(verdict), history.trial(0), spent)
 
 
+@pytest.mark.parametrize("losses", [[1.0, 1.0, None], [None] * 5], ids=["not at this step", "never"])
+def test_the_scheduler_waits_for_the_objective(losses):
+    assert judged(losses, Verdict.STOP) == Judgement(Verdict.CONTINUE, until=3)
+    assert judged([*losses, 1.0], Verdict.STOP) == Judgement(Verdict.STOP, TrialState.STOPPED)
+
+
 @pytest.mark.parametrize(
     ("verdict", "expected"),
     [

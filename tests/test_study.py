@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from greyhound import events as ev
@@ -420,8 +421,13 @@ def test_wrong_reports_and_tells_are_told():
     trial = study.ask()
     with pytest.raises(StudyError, match="step must be a whole number"):
         study.report(trial, 1.5, score=1.0)
-    with pytest.raises(StudyError, match="metric 'score' must be a number; got 'high'"):
-        study.report(trial, 1, score="high")
+    for wrong in ("high", "0.5", 10**400):
+        with pytest.raises(StudyError, match="metric 'score' must be a number; got"):
+            study.report(trial, 1, score=wrong)
+    with pytest.raises(StudyError, match="step must be a whole number"):
+        study.report(trial, 10**20, score=1.0)
+    with pytest.raises(StudyError, match=r"expected a value for each of score; got \[1.0, 2.0\]"):
+        study.tell(trial, [1.0, 2.0])
     with pytest.raises(StudyError, match="ends without score, an objective of the study; it has loss"):
         study.tell(trial, loss=1.0)
     with pytest.raises(StudyError, match="there is no trial 7"):
@@ -459,6 +465,13 @@ def test_a_prepared_suggestion_is_the_one_that_is_handed_out():
         assert first.params == second.params
         prepared.tell(first, score=1.0)
         plain.tell(second, score=1.0)
+
+
+def test_steps_and_metrics_may_be_of_numpy():
+    study = study_of()
+    trial = study.ask()
+    study.report(trial, np.int64(3), score=np.float32(0.5))
+    assert [(report.step, report.metrics) for report in study.trials[0].reports] == [(3, {"score": 0.5})]
 
 
 def test_a_live_process_is_heard_and_a_silent_one_on_another_machine_is_not(tmp_path):

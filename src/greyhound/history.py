@@ -7,7 +7,7 @@ process or another, gives the same history.
 
 Where events contradict each other the first in journal order holds: a second claim of a trial
 number, of a queued configuration or of a paused trial is void, as are a step reported twice and the
-end of a run by a process that no longer owns the trial.
+end of a run by a process that no longer owns the trial. What is reported of a step in several parts is put together.
 """
 
 from __future__ import annotations
@@ -252,13 +252,13 @@ class History:
         return self._column("failed")  # type: ignore[no-any-return]
 
     def losses_at(self, step: int, objective: int = 0) -> Sequence[float]:
-        """An objective, by its place, to minimise, when each trial first reported `step` steps or more, (n,).
+        """An objective, by its place, to minimise, when each trial first reported it at `step` steps or more, (n,).
 
-        NaN for trials that have not come so far or began behind it, infinity where the objective was NaN or missing.
+        NaN for trials that have not reported it so far or began behind it, infinity where it was NaN.
         """
         values = self._rungs.get((step, objective))
         if values is None:
-            values = [self._loss_at(row, step, objective) for row in self._rows]
+            values = [self._loss_at(row, step, objective, row.reports) for row in self._rows]
             self._rungs[step, objective] = values
         return values
 
@@ -342,8 +342,8 @@ class History:
             self._replicates[event.trial] = None
         self._rows.append(row)
         self._by_state[TrialState.RUNNING][event.trial] = None
-        for (step, objective), values in self._rungs.items():
-            values.append(self._loss_at(row, step, objective))
+        for values in self._rungs.values():
+            values.append(float("nan"))
         self._changed(event.trial)
 
     def _resumed(self, event: ev.Resumed) -> None:
@@ -377,18 +377,22 @@ class History:
 
     def _reported(self, event: ev.Reported) -> None:
         row = self._row(event.trial)
-        if row is None or event.step <= row.last or row.state.final:
+        if row is None or row.state.final or event.step < row.last:
             return
+        if event.step == row.last:
+            if not row.reports or event.metrics.keys() <= row.reports[-1].metrics.keys():
+                return
+            event = replace(event, metrics={**event.metrics, **row.reports.pop().metrics})  # told in two parts
         if (owner := self.owners.get(row.owner)) is not None:
             owner.last = event.time
         self.total_steps += event.step - max(row.last, 0)
-        for (step, objective), values in self._rungs.items():
-            if row.last < step <= event.step:
-                values[event.trial] = self._loss(event.metrics, objective)
         row.last = event.step
         row.reports.append(event)
         row.metrics.update(event.metrics)
         row.record = None
+        for (step, objective), values in self._rungs.items():
+            if values[event.trial] != values[event.trial]:
+                values[event.trial] = self._loss_at(row, step, objective, row.reports[-1:])
         self._changed(event.trial)
 
     def _noted(self, event: ev.Noted) -> None:
@@ -475,10 +479,13 @@ class History:
         value = objective.loss(metrics.get(objective.metric, float("nan")))
         return value if value == value else float("inf")
 
-    def _loss_at(self, row: Row, step: int, objective: int) -> float:
-        if not row.begin < step <= row.last:
+    def _loss_at(self, row: Row, step: int, at: int, reports: Sequence[ev.Reported]) -> float:
+        """The objective at the first of these reports, at `step` or behind, that has it; NaN where none has."""
+        if row.begin >= step or not self.objectives:
             return float("nan")
-        return next(self._loss(report.metrics, objective) for report in row.reports if report.step >= step)
+        metric = self.objectives[at].metric
+        told = (self._loss(each.metrics, at) for each in reports if each.step >= step and metric in each.metrics)
+        return next(told, float("nan"))
 
 
 _FOLDS: Mapping[type[ev.Event], Callable[[History, Any], None]] = {

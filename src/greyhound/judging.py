@@ -1,7 +1,8 @@
 """What becomes of a trial: the verdict on a report, and whether a training that ended has what it takes.
 
 A trial diverges when an objective is NaN or infinite, and is completed by its last step as soon as it has every
-objective; a spent budget pauses it. Only then, and at the step up to which it was to train, the scheduler is asked.
+objective; a spent budget pauses it. Only then, at the first report of an objective at the step up to which it was to
+train or behind, the scheduler is asked.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from greyhound import events as ev
 from greyhound.choosing import IN_FULL
@@ -43,7 +45,7 @@ def judge(history: History, scheduler: Scheduler, trial: Trial, spent: bool) -> 
         return Judgement(Verdict.STOP, TrialState.COMPLETED)
     if spent and trial.replicates is None:
         return Judgement(Verdict.PAUSE, TrialState.PAUSED, requeue="the budget was spent")
-    if trial.until is None or trial.step < trial.until:
+    if trial.until is None or not _told(history, trial, trial.until):
         return Judgement(Verdict.CONTINUE, until=trial.until)
     verdict = Verdict.CONTINUE if trial.source in IN_FULL else scheduler.judge(history, trial)
     if verdict is Verdict.CONTINUE:
@@ -90,6 +92,14 @@ def told_later(trial: Trial, end: TrialState, told: Mapping[str, float]) -> dict
     if trial.state is not TrialState.COMPLETED:
         raise StudyError(f"trial {trial.number} has ended already: {trial.state.value}.")
     return {name: value for name, value in told.items() if trial.metrics.get(name) != value}
+
+
+def _told(history: History, trial: Trial, step: int) -> bool:
+    """Whether a trial has every objective and reported one at `step` or behind, so that it can be judged there."""
+    if _missing(history, trial.metrics):
+        return False
+    newest = takewhile(lambda report: report.step >= step, reversed(trial.reports))
+    return any(objective.metric in report.metrics for report in newest for objective in history.objectives)
 
 
 def _missing(history: History, metrics: Mapping[str, float]) -> list[str]:

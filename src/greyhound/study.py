@@ -24,6 +24,8 @@ from greyhound.callbacks import Callback
 from greyhound.errors import StudyError
 from greyhound.evaluators.direct import Direct
 from greyhound.evaluators.live import LiveTrial
+from greyhound.evaluators.reporting import checked
+from greyhound.evaluators.reporting import number as as_number
 from greyhound.files import Files
 from greyhound.history import History
 from greyhound.jobs import Answer, Choice, Constraint, Job, Note, Progress
@@ -43,6 +45,7 @@ from greyhound.settings import (
 from greyhound.space import Space
 from greyhound.storage import Journal, folder_beside, open_journal, shown, study_names
 from greyhound.trial import FAILED_STATES, Params, Trial, TrialState, Verdict
+from greyhound.values import show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,9 +200,7 @@ class Study:
         as happens to one that was silent for long.
         """
         number = self._number(trial)
-        if isinstance(step, bool) or not isinstance(step, int) or step < 0:
-            raise StudyError(f"report: step must be a whole number of at least 0; got {step!r}.")
-        values = _floats(metrics)
+        step, values = checked("study.report", step, metrics)
         if self._taken_over(number):
             return Verdict.PAUSE
         record = self.history.trial(number)
@@ -220,7 +221,7 @@ class Study:
         one twice adds metrics to it. StudyError where an objective is missing.
         """
         if value is not None:
-            metrics = {**metrics, **dict(zip(self._objective_names(), _listed(value), strict=False))}
+            metrics = {**metrics, **self._named(value)}
         self.end(trial, TrialState.COMPLETED if failed is None else TrialState.FAILED, metrics, failed)
 
     def end(
@@ -236,7 +237,8 @@ class Study:
         three times. A trial that is paused already stands safe at its checkpoint, and only COMPLETED
         changes that. Nothing changes one that another process has taken over.
         """
-        number, values = self._number(trial), _floats(metrics or {})
+        number = self._number(trial)
+        values = {name: as_number(told, f"metric {name!r}") for name, told in (metrics or {}).items()}
         if self._taken_over(number):
             return
         record = self.history.trial(number)
@@ -614,24 +616,17 @@ class Study:
             raise StudyError(f"there is no trial {number}; the study has {len(self.history)}.")
         return number
 
+    def _named(self, value: Any) -> dict[str, Any]:
+        """One value for each objective, by name."""
+        names, values = self._objective_names(), list(value) if isinstance(value, tuple | list) else [value]
+        if len(names) != len(values):
+            raise StudyError(f"tell: expected a value for each of {', '.join(names)}; got {show(value)}.")
+        return dict(zip(names, values, strict=True))
+
     def _objective_names(self) -> tuple[str, ...]:
         return tuple(objective.metric for objective in self.history.objectives)
-
-
-def _floats(metrics: Mapping[str, Any]) -> dict[str, float]:
-    values = {}
-    for name, value in metrics.items():
-        try:
-            values[name] = float(value)
-        except (TypeError, ValueError) as error:
-            raise StudyError(f"metric {name!r} must be a number; got {value!r}.") from error
-    return values
 
 
 def _more(budget: Any) -> str | None:
     """The budget behind a leading plus."""
     return budget.strip()[1:] if isinstance(budget, str) and budget.strip().startswith("+") else None
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, tuple | list) else [value]
