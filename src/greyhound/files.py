@@ -1,7 +1,15 @@
-"""A study's files: a folder for each trial, with its checkpoint and its log."""
+"""A study's files: a folder for each trial, with its checkpoint and its log.
+
+A mark in the folder says whose it is. What an earlier study left in a folder, such as one whose file was removed to
+start over, is neither taken for this one's nor removed: this one gets the next folder with a number.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
+import secrets
 import shutil
 import tempfile
 import weakref
@@ -15,12 +23,41 @@ from greyhound.evaluators.retention import Retention, trial_folder
 from greyhound.history import History
 from greyhound.trial import Trial
 
+_MARK = ".study"
+
+
+def folder_of(history: History, wanted: Path) -> Path:
+    """The study's folder: the wanted one or, where another study's files are there, one beside it."""
+    numbered = (f"{wanted.name}-{at}" for at in itertools.count(2))
+    beside = wanted.parent.iterdir() if wanted.parent.is_dir() else ()
+    named = [place for place in beside if place.name.rpartition("-")[0] == wanted.name]
+    mine = (place for place in (wanted, *named) if _marked(place) == _mark(history))
+    if (found := next(mine, None)) is not None:
+        return found
+    places = itertools.chain([wanted], map(wanted.with_name, numbered))
+    return next(place for place in places if _free(place, history))
+
+
+def _free(place: Path, history: History) -> bool:
+    """Whether no study has marked the folder; one without a mark that holds trials is a begun study's."""
+    return _marked(place) is None and (len(history) > 0 or not any(place.glob("trial-*")))
+
+
+def _mark(history: History) -> str:
+    return f"begun at {history.first_time!r}\n"
+
+
+def _marked(place: Path) -> str | None:
+    with contextlib.suppress(OSError):
+        return (place / _MARK).read_text(encoding="utf-8")
+    return None
+
 
 class Files:
     """The folders of a study's trials.
 
-    folder: the study's; None for a temporary one, made when it is needed and gone with this object. quota_bytes: the
-    most that checkpoints may take, None for no bound.
+    folder: what it wants for its own; None for a temporary one, made when it is needed and gone with this object.
+    quota_bytes: the most that checkpoints may take, None for no bound.
     """
 
     def __init__(self, folder: Path | None, quota_bytes: int | None) -> None:
@@ -36,11 +73,25 @@ class Files:
             weakref.finalize(self, shutil.rmtree, self._folder, True)
         return self._folder
 
-    def begin(self, trial: Trial) -> tuple[Path, Path | None]:
+    def settle(self, history: History) -> None:
+        """Find the folder that is this study's."""
+        if self._folder is not None:
+            self._folder = folder_of(history, self._folder)
+
+    def begin(self, history: History, trial: Trial) -> tuple[Path, Path | None]:
         """The trial's folder, and within it that of the checkpoint it starts from, where that is another trial's."""
+        self._take(history)
         folder = trial_folder(self.folder, trial.number)
         parent = None if trial.parent is None else inherit(trial_folder(self.folder, trial.parent), folder)
         return folder, parent
+
+    def _take(self, history: History) -> None:
+        """Mark the folder; where another study was first, go to the next."""
+        while (theirs := _marked(self.folder)) != _mark(history):
+            if theirs is None:
+                _write_first(self.folder / _MARK, _mark(history))
+            else:
+                self.settle(history)
 
     def with_checkpoint(self, trial: Trial) -> Trial:
         """The trial with the path of its latest checkpoint filled in; None where it has none."""
@@ -58,3 +109,17 @@ class Files:
         if (baseline := ranking.baseline(history)) is not None:
             winners.add(baseline.number)
         self._retention.collect(history, [ended], winners)
+
+
+def _write_first(path: Path, text: str) -> None:
+    """Write a file that is whole as soon as it is there; one that is there stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    fresh.write_text(text, encoding="utf-8")
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)
+    except OSError:  # a file system without hard links
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)

@@ -66,7 +66,8 @@ class Study:
     whatever the scheduler says, to check it (see the method `audit`). seed: 0 or more; a study keeps the one
     that it was created with. warm_start: earlier studies (or their files) with the same first objective, to learn
     from; see `greyhound.warm`. storage: None (memory), a file name, a database URL, or a Journal. name: the
-    study within its storage. checkpoints: folder for checkpoints and logs, by default beside the study file.
+    study within its storage. checkpoints: folder for checkpoints and logs, by default beside the study file; one that
+    holds another study's is left as it is, and the next beside it with a number is taken.
     checkpoint_quota: the most that checkpoints may take, in bytes. target: how to make the evaluator again, for
     `greyhound resume`. callbacks: called with the history and each event that this process adds to it, such as
     the loggers of `greyhound.integrations.loggers`. test: a held-out metric that trainings report too, which the
@@ -121,6 +122,7 @@ class Study:
         self._setup(open_journal(storage, name), space, clock, checkpoints, checkpoint_quota, callbacks)
         self.sampler, self.scheduler = made
         self._declare(wanted)
+        self._files.settle(self.history)
         if more:
             self.extend(more)
 
@@ -142,6 +144,7 @@ class Study:
         settings = study.history.settings
         if settings is None:
             raise StudyError(f"{storage}: the study was created but never declared; run it again from its program.")
+        study._files.settle(study.history)
         study.sampler = strategy.make_sampler(settings.sampler)
         study.scheduler = strategy.make_scheduler(settings.scheduler, settings)
         return study
@@ -535,7 +538,7 @@ class Study:
 
     def _hand_out(self, number: int) -> LiveTrial:
         record = self.history.trial(number)
-        folder, parent = self._files.begin(record)
+        folder, parent = self._files.begin(self.history, record)
         job = Job(
             number=number,
             params=dict(record.params),

@@ -16,8 +16,9 @@ from greyhound.cli import show
 from greyhound.cli.arguments import JsonOption, NameOption, StudyArgument, locate, read_history
 from greyhound.display import how_to_continue
 from greyhound.errors import StudyError
+from greyhound.files import folder_of
 from greyhound.history import History
-from greyhound.storage import folder_beside, open_journal, study_names
+from greyhound.storage import Journal, folder_beside, open_journal, study_names
 from greyhound.study import Study
 
 
@@ -36,7 +37,7 @@ def best(study: StudyArgument, name: NameOption = None, as_json: JsonOption = Fa
     if len(history.objectives) == 1:
         found = ranking.best(history)
         winners = [found] if found is not None else []
-    records = [show.record(trial, folder_beside(journal)) for trial in winners]
+    records = [show.record(trial, _folder(journal, history)) for trial in winners]
     if as_json:
         typer.echo(json.dumps(records[0] if len(history.objectives) == 1 else records, indent=1))
         return
@@ -66,7 +67,7 @@ def trials(
     storage, name = locate(study, name)
     journal = open_journal(storage, name, create=False)
     history = History.of(journal.read(0))
-    folder = folder_beside(journal)
+    folder = _folder(journal, history)
     if number is not None:
         if not 0 <= number < len(history):
             raise StudyError(f"there is no trial {number}; the study has {len(history)}.")
@@ -194,6 +195,12 @@ def studies(storage: Annotated[str, typer.Argument(metavar="FILE", help="Study f
     """
     for found in study_names(storage):
         typer.echo(found)
+
+
+def _folder(journal: Journal, history: History) -> Path | None:
+    """Where the study's files are; None where it has none beside it."""
+    wanted = folder_beside(journal)
+    return None if wanted is None else folder_of(history, wanted)
 
 
 def _weight(text: str) -> tuple[str, float]:

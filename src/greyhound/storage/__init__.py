@@ -52,7 +52,8 @@ def folder_beside(journal: Journal) -> Path | None:
 
     if not isinstance(journal, sql.Sql) or (path := sql.sqlite_path(journal.url)) is None:
         return None
-    return path.with_name(f"{path.stem}.files") / journal.name.replace("/", "_")
+    own = path.stem if path.suffix == ".db" else path.name
+    return path.with_name(f"{own}.files") / journal.name.replace("%", "%25").replace("/", "%2F")
 
 
 def study_names(storage: str | Path) -> list[str]:
