@@ -10,6 +10,7 @@ from greyhound.samplers.random import Random
 from greyhound.schedulers import Resume, Start, Stop, Wait
 from greyhound.schedulers.full import Full
 from greyhound.space import Bool, Float, Space
+from greyhound.study import Study
 from greyhound.trial import TrialState
 
 DEFAULTS = Space(x=Float(0.0, 1.0, default=0.25))
@@ -131,3 +132,19 @@ def test_an_interrupted_trial_goes_on_to_where_it_was_to_be_judged():
     history.apply(ev.Started(2.0, 0, {"x": 0.5}, 1, "test", "test", until=7))
     history.apply(ev.Reported(3.0, 0, 5, {"loss": 0.5}))
     assert claim(history, Wanting(), Resume(0), "me", 4.0).until == 7
+
+
+def test_a_grid_that_waits_for_results_is_not_at_its_end():
+    grid = Grid(levels=3, refine=True)
+    study = Study(Space(x=Float(0.0, 1.0)), minimize="loss", sampler=grid, scheduler="none", budget=20)
+    first = [study.ask() for _ in range(3)]
+    study.prepare()
+    assert study.ask() is None
+    assert not study.finished, "it waits for the trials that run"
+    study.tell(first[0], loss=0.5)
+    assert (finer := study.ask()) is not None
+    for trial in (*first[1:], finer):
+        study.tell(trial, loss=1.0)
+    while (trial := study.ask()) is not None:
+        study.tell(trial, loss=(trial.params["x"] - 0.3) ** 2)
+    assert study.why_finished == "the budget of 20 trials is used up"

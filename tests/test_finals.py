@@ -55,6 +55,16 @@ def test_the_same_program_again_trains_nothing_more(tmp_path):
     assert len(gh.tune(noisy, SPACE, **options).trials) == before == 40
 
 
+def test_what_is_not_given_again_is_kept(tmp_path):
+    options = {"storage": tmp_path / "s.db", **QUIET}
+    gh.tune(noisy, SPACE, budget="40 trials, 1h", **options).close()
+    with gh.tune(noisy, SPACE, **options) as study:
+        assert str(study.settings.whole_budget) == "1 h, 40 trials"
+        assert len(study.trials) == 40
+    with gh.tune(noisy, SPACE, budget="+10 trials", **options) as study:
+        assert str(study.settings.whole_budget) == "1 h, 42 trials", "counted from the 32 that the search had"
+
+
 def test_time_that_buys_no_finals_goes_back_to_the_search():
     """Each trial costs 30 of 100 seconds."""
     now = [1000.0]

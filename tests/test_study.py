@@ -316,6 +316,47 @@ def test_a_budget_of_time_counts_only_time_in_which_the_study_ran(tmp_path):
         assert study.why_finished == "the budget of 1 min is used up"
 
 
+def test_device_time_counts_by_the_devices_of_a_trial():
+    clock = Clock()
+    study = study_of(budget="100 gpu seconds", devices_per_trial=2, clock=clock)
+    trial = study.ask()
+    clock.now += 40.0
+    assert not study.finished
+    clock.now += 10.0
+    study.tell(trial, score=1.0)
+    assert study.spent_so_far()["device_seconds"] == 100.0
+    assert study.finished
+    with pytest.raises(StudyError, match="devices_per_trial must be a number above 0; got 0"):
+        study_of(devices_per_trial=0)
+
+
+def test_to_be_closed_is_no_loss(tmp_path):
+    for _ in range(5):
+        with study_of(storage=tmp_path / "study.db") as study:
+            trial = study.ask()
+            assert trial.number == 0
+    with study_of(storage=tmp_path / "study.db") as study:
+        study.end(study.ask(), TrialState.LOST)
+        assert study.trials[0].state is TrialState.PAUSED, "put back, as after any first loss"
+
+
+def test_finals_that_two_processes_ask_for_at_once_are_trained_once(tmp_path):
+    one, other = (study_of(Space(x=Float(0.0, 1.0, default=0.5)), storage=tmp_path / "s.db", budget=5) for _ in "ab")
+    while (trial := one.ask()) is not None:
+        one.tell(trial, score=trial.params["x"])
+    other.refresh()
+    asked = [list(study.history.replicates_due) for study in (one, other)]
+    assert asked == [[], []]
+    events = [ev.Enqueued(1.0, dict(trial.params), 7, trial.number) for trial in one.trials[:3]]
+    one.journal.append(events)
+    other.journal.append(events)
+    one.refresh()
+    assert [event.replicates for _, event in one.history.replicates_due] == [0, 1, 2]
+    while (trial := one.ask()) is not None:
+        one.tell(trial, score=trial.params["x"])
+    assert len(one.history.replicates) == 3
+
+
 @pytest.mark.parametrize("go_on", [lambda study: study.set_budget("2 min"), lambda study: study.extend("1 min")])
 def test_the_time_after_a_kill_is_not_the_studys(tmp_path, go_on):
     clock, path = Clock(), tmp_path / "study.db"

@@ -61,7 +61,7 @@ class Suggestions:
         return {} if history.define_by_run and not sampler.traits.finite else None
 
     def _prepared(self, history: History) -> bool:
-        return self._ahead is not None and self._ahead[0] == len(history)
+        return self._ahead is not None and self._ahead[0] == len(history) and len(self._ahead[1]) > 0
 
 
 def choose(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from greyhound.analysis import ranking
@@ -38,6 +38,32 @@ class Plan:
     seeds: int = SEEDS
     fixed: bool = False
 
+    def to_json(self) -> dict[str, Any]:
+        """JSON-safe values, as a study's settings keep them."""
+        return {"total": self.total.to_json(), "top": self.top, "seeds": self.seeds, "fixed": self.fixed}
+
+
+def kept(study: Study, more: Any = None) -> Plan | None:
+    """The plan with which the study was last run; None where it had none.
+
+    more: budget to add, counted from what was spent.
+    """
+    found = study.settings.finals
+    if not found:
+        if more is not None:
+            study.extend(more)
+        return None
+    plan = Plan(Budget(**found["total"]), found["top"], found["seeds"], found["fixed"])
+    if more is None:
+        return plan
+    study.set_budget(plan.total)
+    study.extend(more)
+    if not plan.fixed:
+        return reserve(study, "auto", f"+{more}")
+    plan = replace(plan, total=study.settings.budget)
+    study.set_budget(plan.total, plan.to_json())
+    return plan
+
 
 def reserve(study: Study, wanted: Any, budget: Any) -> Plan | None:
     """Keep a share of the study's budget for finals; None where there are to be none.
@@ -64,8 +90,9 @@ def reserve(study: Study, wanted: Any, budget: Any) -> Plan | None:
                 f"finals of {top} configurations and the default on {seeds} seeds take {(top + 1) * seeds} of the "
                 f"budget's {total.trials} trials; give more trials, or fewer: finals={{'top': 2, 'seeds': 3}}."
             )
-    study.set_budget(search)
-    return Plan(total, top, seeds, fixed)
+    plan = Plan(total, top, seeds, fixed)
+    study.set_budget(search, plan.to_json())
+    return plan
 
 
 def begin(study: Study, plan: Plan, slots: int) -> bool:

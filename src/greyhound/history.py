@@ -205,9 +205,9 @@ class History:
         return self.active_seconds + (max(0.0, now - self.last_time) if live else 0.0)
 
     def device_seconds(self, now: float) -> float:
-        """Time that trials trained, those running now up to `now` included."""
+        """Time that trials trained, those running now up to `now` included, times the devices of each."""
         running = sum(max(0.0, now - self._rows[number].run_started) for number in self._by_state[TrialState.RUNNING])
-        return self.total_seconds + running
+        return (self.total_seconds + running) * (self.settings.devices if self.settings else 1.0)
 
     def run_seconds(self, number: int, now: float) -> float:
         """How long the trial's current run has lasted; 0 where it does not run."""
@@ -314,6 +314,10 @@ class History:
             self.owners[event.owner].left = True
 
     def _enqueued(self, event: ev.Enqueued) -> None:
+        if event.replicates is not None:
+            asked = {(each.replicates, each.seed) for each in self._queue}
+            if (event.replicates, event.seed) in asked:
+                self._taken.add(len(self._queue))  # another process asked for it at the same time
         self._queue.append(event)
 
     def _started(self, event: ev.Started) -> None:
@@ -422,6 +426,7 @@ class History:
             row.metrics.update(event.metrics)
             row.error = event.error
             row.ended = event.time
+            self.exhausted = False  # what has come of it may give the sampler more to try
             self._spend(row, event)
             self._move(event.trial, row, event.state)
 

@@ -123,9 +123,15 @@ class Session:
             return
         self.closed = True
         if self.owner is not None:
+            self.catch_up()
             now = self.clock()
-            mine = [trial.number for trial in self.history.running if trial.owner == self.owner]
-            self.append(*(ev.Requeued(now, number, "interrupted") for number in mine), ev.Left(now, self.owner))
+            for trial in [trial for trial in self.history.running if trial.owner == self.owner]:
+                spent = self.history.run_seconds(trial.number, now)
+                self.append(
+                    ev.Ended(now, trial.number, TrialState.PAUSED, {}, self.owner, None, spent),
+                    ev.Requeued(now, trial.number, "interrupted"),
+                )
+            self.append(ev.Left(now, self.owner))
             presence.leave(self.owner)
         self.flush()
         self.journal.close()

@@ -53,7 +53,9 @@ class Settings:
     steps for trials that check early stopping. target:
     what is tuned, for a command that continues the study: {"function": "module:name"} or
     {"command": [...]} and the workers' options; empty where only its own program can. test: a metric that
-    is reported at the end and never searched on. known: what earlier studies found.
+    is reported at the end and never searched on. known: what earlier studies found. budget: the search's. finals: what
+    it is a share of and what the rest is kept for, {"total": ..., "top": ..., "seeds": ..., "fixed": ...}; empty where
+    nothing is kept. devices: how many a training takes, above 0.
     """
 
     objectives: tuple[Objective, ...]
@@ -68,6 +70,13 @@ class Settings:
     target: Mapping[str, Any] = field(default_factory=dict)
     test: str | None = None
     known: tuple[Known, ...] = ()
+    finals: Mapping[str, Any] = field(default_factory=dict)
+    devices: float = 1.0
+
+    @property
+    def whole_budget(self) -> Budget:
+        """The search's and what is kept for the finals."""
+        return Budget(**self.finals["total"]) if self.finals else self.budget
 
     def to_json(self) -> dict[str, Any]:
         """JSON-safe values; constraints that are functions are kept by name only."""
@@ -83,6 +92,8 @@ class Settings:
             "audit": self.audit,
             "target": dict(self.target),
             "test": self.test,
+            "finals": dict(self.finals),
+            "devices": self.devices,
             **({"known": [each.to_json() for each in self.known]} if self.known else {}),
         }
 
@@ -107,6 +118,8 @@ class Settings:
                 audit=data.get("audit", 0.0),
                 target=data["target"],
                 test=data.get("test"),
+                finals=data.get("finals", {}),
+                devices=data.get("devices", 1.0),
                 known=tuple(Known.from_json(each, space or Space()) for each in data.get("known", ())),
             )
         except (KeyError, TypeError, ValueError, GreyhoundError) as error:
@@ -135,6 +148,7 @@ def continued(known: Settings, wanted: Settings) -> Settings:
     return replace(
         wanted,
         seed=known.seed,
+        budget=known.whole_budget if wanted.budget.unlimited else wanted.budget,
         target=wanted.target or known.target,
         test=wanted.test or known.test,
         known=wanted.known or known.known,
@@ -203,6 +217,13 @@ def read_max_steps(steps: int | None) -> int | None:
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
         raise StudyError(f"max_steps must be a whole number of at least 1, or None; got {steps!r}.")
     return steps
+
+
+def read_devices(devices: Any) -> float:
+    """StudyError where it is no number above 0."""
+    if isinstance(devices, bool) or not isinstance(devices, int | float) or not 0 < devices < float("inf"):
+        raise StudyError(f"devices_per_trial must be a number above 0; got {devices!r}.")
+    return float(devices)
 
 
 def read_audit(share: Any) -> float:

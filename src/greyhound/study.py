@@ -36,6 +36,7 @@ from greyhound.settings import (
     continued,
     goals,
     read_audit,
+    read_devices,
     read_limits,
     read_max_steps,
     read_objectives,
@@ -71,7 +72,8 @@ class Study:
     checkpoint_quota: the most that checkpoints may take, in bytes. target: how to make the evaluator again, for
     `greyhound resume`. callbacks: called with the history and each event that this process adds to it, such as
     the loggers of `greyhound.integrations.loggers`. test: a held-out metric that trainings report too, which the
-    search never looks at and the report tells once, at the end. clock: gives Unix seconds.
+    search never looks at and the report tells once, at the end. devices_per_trial: how many a training takes, or the
+    share of one, by which a budget of device time counts. clock: gives Unix seconds.
 
     Opening an existing study continues it; a changed space is mapped, a changed goal is refused.
     Raises StudyError, SpaceError, BudgetError or StorageError where something is wrong.
@@ -98,6 +100,7 @@ class Study:
         target: Mapping[str, Any] | None = None,
         callbacks: Sequence[Callback] = (),
         test: str | None = None,
+        devices_per_trial: float = 1,
         clock: Callable[[], float] = time.time,
     ) -> None:
         space = space if space is None or isinstance(space, Space) else Space(space)
@@ -112,6 +115,7 @@ class Study:
             budget=Budget() if (more := _more(budget)) else Budget.parse(budget),
             audit=read_audit(audit),
             target=target or {},
+            devices=read_devices(devices_per_trial),
         )
         wanted = replace(wanted, test=read_test(test, wanted.objectives, wanted.limits))
         if warm_start:
@@ -506,9 +510,9 @@ class Study:
         """What the study has spent, by the names of a budget's fields; the finals do not count as trials."""
         return spending.spent(self.history, self._clock())
 
-    def set_budget(self, budget: Any) -> None:
-        """Replace the study's budget, a total."""
-        self._redeclare(replace(self.settings, budget=Budget.parse(budget)))
+    def set_budget(self, budget: Any, finals: Mapping[str, Any] | None = None) -> None:
+        """Replace the study's budget, a total. finals: what it is a share of, see Settings; by default of nothing."""
+        self._redeclare(replace(self.settings, budget=Budget.parse(budget), finals=finals or {}))
 
     def close(self) -> None:
         """Leave the study; trials that still run in this process are put back. Safe to call twice."""

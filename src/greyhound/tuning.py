@@ -122,6 +122,7 @@ def tune(
         callbacks=callbacks,
         target={**target, **options} if target else {},
         test=test,
+        devices_per_trial=gpus_per_trial or 1,
     )
     check_placeholders(evaluator, study)
     if not len(study.history):

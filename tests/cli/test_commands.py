@@ -141,6 +141,30 @@ def test_a_function_is_tuned_by_its_import_path(folder, greyhound):
     assert "6 trials: 6 completed" in told
 
 
+def test_resume_after_a_kill_spends_all_of_the_budget_finals_among_it(folder, greyhound):
+    (folder / "work.py").write_text(
+        "import os, signal\n"
+        "def train(trial):\n"
+        "    if trial.number == 5 and not os.path.exists('killed'):\n"
+        "        open('killed', 'w').close()\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return {'score': trial.params['x']}\n"
+    )
+    run = ("run", "work:train", "--space", "space.yaml", "--maximize", "score", "--budget", "40 trials", "--no-report")
+    assert greyhound(*run, "--workers", "serial").returncode == -signal.SIGKILL
+    assert "budget: 32 trials for the search, 40 trials with the finals; 6 of 32 trials" in ok(
+        greyhound("status", "work.db")
+    )
+    told = ok(greyhound("resume", "work.db", "--no-report"))
+    assert "finals: " in told
+    assert json.loads(ok(greyhound("status", "work.db", "--json")))["trials"] == 40
+    assert "give it more" in ok(greyhound("resume", "work.db", "--no-report"))
+    ok(greyhound("resume", "work.db", "--no-report", "--add", "5 trials"))
+    with Study.load("work.db") as study:
+        assert study.history.searched > 32
+        assert len(study.trials) >= 44
+
+
 def test_several_studies_in_a_file_are_listed_and_named(tuned, greyhound):
     ok(greyhound(*RUN, "--budget", "1 trial", "--name", "second", "--no-report"))
     assert ok(greyhound("studies", "train.db")).split() == ["study", "second"]

@@ -19,7 +19,7 @@ from greyhound.display import how_to_continue, make_display
 from greyhound.errors import EvaluationError, StudyError
 from greyhound.evaluators.function import from_target
 from greyhound.evaluators.script import Script
-from greyhound.finals import SEEDS, TOP, Plan, reserve
+from greyhound.finals import SEEDS, TOP, Plan, kept, reserve
 from greyhound.jobs import Evaluator
 from greyhound.settings import read_objectives
 from greyhound.study import Study
@@ -100,7 +100,7 @@ def run(
             one = len(read_objectives(settings.get("maximize", ()), settings.get("minimize", ()))) == 1
             settings["scheduler"] = "racing" if one else "none"
     settings.setdefault("storage", f"{Path(target.partition(':')[0]).stem.rpartition('.')[2]}.db")
-    study = Study(**settings, target={**source, **options})
+    study = Study(**settings, target={**source, **options}, devices_per_trial=options["gpus_per_trial"] or 1)
     check_placeholders(evaluator, study)
     if not len(study.history):
         for params in enqueue:
@@ -121,11 +121,10 @@ def resume(
     Example: greyhound resume train.db --add 1h
     """
     opened, evaluator, options = _again(study, name, workers)
-    if add is not None:
-        opened.extend(add)
-    if opened.finished:
+    plan = kept(opened, add)
+    if opened.finished and (plan is None or opened.history.replicates):
         typer.echo(f"{opened.why_finished}; give it more: greyhound resume {shlex.quote(study)} --add 1h")
-    _drive(opened, evaluator, options, quiet, report)
+    _drive(opened, evaluator, options, quiet, report, plan)
 
 
 def finals(
