@@ -258,7 +258,7 @@ def how_to_continue(study: Study) -> str | None:
         return None
     named = "" if study.only_one else f" --name {shlex.quote(study.name)}"
     more = ' --add "1h"' if study.finished else ""
-    if study.settings.target:
+    if study.settings.resumable:
         return f"{_greyhound()} resume {shlex.quote(study.storage)}{named}{more}"
     return f"run the program again{' with a larger budget' if more else ''}: {shlex.join(sys.orig_argv[1:])}"
 

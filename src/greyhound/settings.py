@@ -52,10 +52,11 @@ class Settings:
     space: None while it is defined by run. sampler, scheduler: the registry's JSON form. audit: the share of
     steps for trials that check early stopping. target:
     what is tuned, for a command that continues the study: {"function": "module:name"} or
-    {"command": [...]} and the workers' options; empty where only its own program can. test: a metric that
-    is reported at the end and never searched on. known: what earlier studies found. budget: the search's. finals: what
-    it is a share of and what the rest is kept for, {"total": ..., "top": ..., "seeds": ..., "fixed": ...}; empty where
-    nothing is kept. devices: how many a training takes, above 0.
+    {"command": [...]} and the workers' options; where only its own program can, empty, or {"search": what it is,
+    for that program to know it by}. test: a metric that is reported at the end and never searched on. known: what
+    earlier studies found. budget: the search's. finals: what it is a share of and what the rest is kept for,
+    {"total": ..., "top": ..., "seeds": ..., "fixed": ...}; empty where nothing is kept. devices: how many a training
+    takes, above 0.
     """
 
     objectives: tuple[Objective, ...]
@@ -77,6 +78,11 @@ class Settings:
     def whole_budget(self) -> Budget:
         """The search's and what is kept for the finals."""
         return Budget(**self.finals["total"]) if self.finals else self.budget
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a command can continue the study."""
+        return "function" in self.target or "command" in self.target
 
     def to_json(self) -> dict[str, Any]:
         """JSON-safe values; constraints that are functions are kept by name only."""

@@ -218,4 +218,4 @@ def write_report(study: Study, path: Path | None = None) -> Path:
         stem = Path(study.storage) if study.storage and "://" not in study.storage else Path(study.name)
         path = stem.with_suffix(".html")
     command = how_to_continue(study)
-    return study.write_report(path, [command] if command is not None and study.settings.target else [])
+    return study.write_report(path, [command] if command is not None and study.settings.resumable else [])

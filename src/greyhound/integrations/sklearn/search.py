@@ -18,16 +18,19 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import check_random_state, get_tags, indexable
 from sklearn.utils.validation import _check_method_params
 
+from greyhound import events as ev
 from greyhound import schedulers
 from greyhound.budget import Budget, parse_seconds
 from greyhound.display import Quiet, make_display
 from greyhound.errors import StudyError
 from greyhound.evaluators.function import Function
 from greyhound.executors import Executor
+from greyhound.integrations.sklearn.fingerprint import fingerprint
 from greyhound.integrations.sklearn.folds import Folds, can_go_on, one_pass
 from greyhound.integrations.sklearn.race import Race
 from greyhound.integrations.sklearn.results import cv_results
 from greyhound.integrations.sklearn.spaces import translate
+from greyhound.storage import Journal, open_journal
 from greyhound.study import Study
 from greyhound.trial import FAILED_STATES, Trial, TrialState
 from greyhound.tuning import drive, make_executor
@@ -71,7 +74,9 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
         The longest that a candidate may take, such as "2 min"; it is trained in a worker process then, also where
         n_jobs is 1.
     storage, study_name : str or None
-        Keep the search in a file or database; fitting again on the same data goes on with it.
+        Keep the search in a file or database; fitting again with the same data, splits, estimator, scoring and
+        random_state goes on with it. Without a study_name any other search is a study of its own in the same file,
+        as are the outer folds of `cross_validate`; under a given study_name it is refused.
     random_state : int, RandomState or None
         Seeds the sampler.
 
@@ -200,16 +205,20 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
         steps = self.passes or self.n_splits_
         scheduler = self._scheduler(steps, len(folds.objectives))
         folds.kept = self.storage is not None or not (scheduler == "none" or isinstance(scheduler, Race))
+        budget = self._budget()
+        fixed_seed = int(self.random_state) if isinstance(self.random_state, Integral) else None
+        mark = fingerprint(folds, fixed_seed) if self.storage is not None else None
         study = Study(
             folds.translation.space,
             maximize=folds.objectives,
             sampler=self.sampler,
             scheduler=scheduler,
             max_steps=steps,
-            budget=self._budget(),
+            budget=budget,
             seed=seed,
-            storage=self.storage,
+            storage=self._journal(mark) if mark is not None else None,
             name=self.study_name,
+            target={"search": mark} if mark is not None else None,
         )
         jobs, timeout_s = effective_n_jobs(self.n_jobs), parse_seconds(self.trial_timeout, "trial_timeout")
         executor = make_executor(
@@ -230,6 +239,18 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
         if interrupted:
             raise KeyboardInterrupt
         return study
+
+    def _journal(self, mark: str) -> Journal:
+        """The journal of the search with this fingerprint; StudyError where that of the name is another search's."""
+        journal = open_journal(self.storage, self.study_name or f"search-{mark[:12]}")
+        for event in journal.read(0):
+            if isinstance(event, ev.Declared) and event.settings["target"].get("search") != mark:
+                journal.close()
+                raise StudyError(
+                    f"{self.storage}: study {self.study_name!r} was searched with other data, splits, estimator, "
+                    f"scoring or random_state; give another study_name or storage, or leave study_name out."
+                )
+        return journal
 
     def _scheduler(self, steps: int, objectives: int) -> Any:
         if not isinstance(self.race, bool):
