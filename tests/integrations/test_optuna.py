@@ -160,3 +160,24 @@ def test_pruned_trials_teach_the_sampler():
         study.optimize(curve, n_trials=30)
         late += study.trials[15:]
     assert sum(trial.params["height"] > 0.8 for trial in late) > len(late) / 2  # by chance a fifth
+
+
+def ended(study):
+    """What became of a study's trials, which all go on to their end or to a pruning."""
+    study.optimize(curve, n_trials=14)
+    return [(trial.params, trial.state) for trial in study.trials]
+
+
+def test_one_sampler_and_pruner_serve_several_studies_of_one_name(tmp_path):
+    database = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/optuna.db")
+    shared = {"sampler": GreyhoundSampler("tpe", seed=0), "pruner": GreyhoundPruner(max_steps=10)}
+    for storage in (None, database):
+        for direction in ("minimize", "maximize"):
+            study = optuna.create_study(study_name="one", storage=storage, direction=direction, **shared)
+            own = {"sampler": GreyhoundSampler("tpe", seed=0), "pruner": GreyhoundPruner(max_steps=10)}
+            assert ended(study) == ended(optuna.create_study(direction=direction, **own))
+            if storage is not None:
+                optuna.delete_study(study_name="one", storage=storage)
+    other = optuna.create_study(study_name="one", **shared)
+    other.optimize(lambda trial: trial.suggest_int("height", 0, 9), n_trials=2)
+    assert other.best_value in range(10)

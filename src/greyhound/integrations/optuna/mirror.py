@@ -7,11 +7,13 @@ asked for, and a trial has the parameters that it asked for.
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterable, Set
 from dataclasses import replace
+from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.study import StudyDirection
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as TheirState
 
@@ -107,6 +109,11 @@ class Mirror:
         if steps > (self._settings.max_steps or 0):
             self._settings = replace(self._settings, max_steps=steps)
             self.history.apply(ev.Declared(0.0, self._settings.to_json()))
+
+
+def identity(study: Study) -> tuple[Any, int]:
+    """What tells a study from others, of its name too: its storage, and its number there."""
+    return weakref.ref(study._storage), study._study_id
 
 
 def objectives(maximised: list[bool]) -> list[Objective]:

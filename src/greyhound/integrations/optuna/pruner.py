@@ -13,7 +13,7 @@ from greyhound import events as ev
 from greyhound import schedulers
 from greyhound.errors import StudyError
 from greyhound.history import History
-from greyhound.integrations.optuna.mirror import OWNER, Mirror
+from greyhound.integrations.optuna.mirror import OWNER, Mirror, identity
 from greyhound.schedulers import Resume
 from greyhound.trial import TrialState, Verdict
 
@@ -35,14 +35,14 @@ class GreyhoundPruner(BasePruner):  # type: ignore[misc]
         if max_steps is None and not self._rule.traits.unbounded:
             raise StudyError(f"GreyhoundPruner: rule {rule!r} needs max_steps, the length of a full training.")
         self._lock = threading.RLock()
-        self._study: str | None = None
+        self._study: tuple[Any, int] | None = None
         self._until: dict[int, int | None] = {}
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether the trial should be given up after what it reported last."""
         with self._lock:
-            if self._study != study.study_name:
-                self._study, self._until = study.study_name, {}
+            if self._study != (now := identity(study)):
+                self._study, self._until = now, {}
                 self._mirror = Mirror(study.directions, max_steps=self._max_steps)
             history = self._mirror.update(study.get_trials(deepcopy=False))
             row = self._mirror.rows.get(trial.number)

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from greyhound import samplers
 from greyhound.integrations.optuna.distributions import outward, parameter_of, widened
-from greyhound.integrations.optuna.mirror import Mirror
+from greyhound.integrations.optuna.mirror import Mirror, identity
 
 
 class GreyhoundSampler(BaseSampler):  # type: ignore[misc]
@@ -35,7 +35,7 @@ class GreyhoundSampler(BaseSampler):  # type: ignore[misc]
         self._name = strategy if isinstance(strategy, str) else type(self._strategy).__name__
         self._seed = secrets.randbits(31) if seed is None else seed
         self._lock = threading.RLock()
-        self._study: str | None = None
+        self._study: tuple[Any, int] | None = None
         self._whole: Mirror | None = None
         self._part: Mirror | None = None
 
@@ -73,8 +73,8 @@ class GreyhoundSampler(BaseSampler):  # type: ignore[misc]
 
     def _mirror(self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution] | None = None) -> Mirror:
         """The study's history: of all its parameters, or, where only some are asked for, of these."""
-        if self._study != study.study_name:
-            self._study, self._whole, self._part = study.study_name, None, None
+        if self._study != (now := identity(study)):
+            self._study, self._whole, self._part = now, None, None
         trials = study.get_trials(deepcopy=False)
         if self._whole is None:
             self._whole = Mirror(study.directions, self._seed)
