@@ -165,6 +165,9 @@ def test_ranges_are_those_that_hyperopt_draws_from():
         "b": hp.qloguniform("b", 0, 3, 2),
         "c": hp.randint("c", 3, 7),
         "d": hp.uniformint("d", 1, 4),
+        "e": hp.randint("e", 2, np.int64(10)),
+        "f": hp.randint("f", np.int32(3)),
+        "g": hp.randint("g", -2, 3.0),
     }
     converted = convert(nodes)
     rng = np.random.default_rng(0)

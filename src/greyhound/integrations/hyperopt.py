@@ -213,8 +213,8 @@ def _rounded(make: Callable[..., _Kind]) -> Callable[..., _Kind]:
 
 
 def _randint(low: int, high: Any = None) -> _Kind:
-    first, last = (0, low - 1) if not isinstance(high, int) else (low, high - 1)
-    return _Kind(Int(int(first), int(last)), int, int)
+    low, high = (0, low) if high is None else (low, high)
+    return _Kind(Int(low, high - 1), int, int)
 
 
 def _categorical(p: Any, upper: Any = None) -> _Kind:
