@@ -177,6 +177,26 @@ def test_ranges_are_those_that_hyperopt_draws_from():
         assert {config[name] for config in ours} == {config[name] for config in theirs}
 
 
+@pytest.mark.parametrize(
+    ("node", "multiples"),
+    [
+        (hp.quniform("n", 50, 500, 100), range(1, 6)),
+        (hp.quniform("n", 150, 350, 100), (2, 3)),
+        (hp.quniform("n", 0.05, 0.55, 0.1), range(1, 6)),
+        (hp.quniform("n", 0.15, 0.45, 0.1), range(2, 5)),
+        (hp.quniform("n", -2.5, 2.5, 1), range(-2, 3)),
+        (hp.qloguniform("n", math.log(50), math.log(450), 100), range(1, 5)),
+    ],
+)
+def test_bounds_half_way_between_two_multiples_are_rounded_inwards(node, multiples):
+    kind = convert(node)
+    q = as_apply(node).inputs()[0].arg["obj"].arg["q"].obj
+    ends = [kind.arguments(kind.space.decode([unit])) for unit in np.linspace(0, 1, 101)]
+    assert sorted({value / q for value in ends}) == pytest.approx(multiples)
+    drawn = {sample(as_apply(node), np.random.default_rng(seed)) / q for seed in range(100)}
+    assert sorted(drawn) == pytest.approx(multiples)
+
+
 def test_a_parameter_that_several_branches_share():
     x = hp.uniform("x", 0, 1)
     converted = convert(hp.choice("which", [x, {"x": x}, "none"]))

@@ -26,6 +26,8 @@ from greyhound.trial import Objective, TrialState
 _OWNER = "hyperopt"
 _TAIL = 1e-4
 """Normal distributions are searched between this quantile and one minus it."""
+_HAIR = 1e-9
+"""A bound so near to the middle between two multiples of q, in units of q, is taken to lie there."""
 
 
 def suggest(new_ids: Sequence[int], domain: Any, trials: Any, seed: int, sampler: Any = "auto") -> list[Any]:
@@ -178,7 +180,7 @@ def _uniform(low: float, high: float) -> _Kind:
 
 
 def _quniform(low: float, high: float, q: float) -> _Kind:
-    first, last = round(low / q), round(high / q)
+    first, last = _multiples(low, high, q)
     return _Kind(Int(first, last), lambda at: at * q, lambda value: min(max(round(value / q), first), last))
 
 
@@ -207,9 +209,19 @@ def _rounded(make: Callable[..., _Kind]) -> Callable[..., _Kind]:
 
     def rounded(q: float, **arguments: float) -> _Kind:
         kind = make(**arguments)
-        return replace(kind, outward=lambda value: round(kind.outward(value) / q) * q)
+        first, last = _multiples(kind.outward(kind.parameter.decode(0.0)), kind.outward(kind.parameter.decode(1.0)), q)
+        return replace(kind, outward=lambda value: min(max(round(kind.outward(value) / q), first), last) * q)
 
     return rounded
+
+
+def _multiples(low: float, high: float, q: float) -> tuple[int, int]:
+    """The first and the last multiple of q that values between the bounds are rounded to.
+
+    Of a bound half way between two multiples it is the one inside: to the other only the bound itself is rounded.
+    """
+    first = math.floor(low / q + 0.5 + _HAIR)
+    return first, max(first, math.ceil(high / q - 0.5 - _HAIR))
 
 
 def _randint(low: int, high: Any = None) -> _Kind:
