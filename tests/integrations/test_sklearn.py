@@ -10,7 +10,8 @@ import time
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn import config_context
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.datasets import load_iris, make_classification
 from sklearn.decomposition import PCA
 from sklearn.exceptions import FitFailedWarning
@@ -196,6 +197,64 @@ def test_passes_stop_early_and_go_on_where_they_were():
 def test_passes_need_partial_fit():
     with pytest.raises(StudyError, match="passes needs an estimator with partial_fit"):
         search(passes=3).fit(*IRIS)
+
+
+class Weighed(TransformerMixin, BaseEstimator):
+    """Keeps the sum of the weights that it was fitted with."""
+
+    def fit(self, X, y=None, sample_weight=None):
+        self.weight_ = np.sum(sample_weight)
+        return self
+
+    def transform(self, X):
+        return X
+
+
+def test_passes_take_the_arguments_of_a_pipelines_steps():
+    X, y = make_classification(200, 6, random_state=0)
+    space = {"sgdclassifier__alpha": [0.01]}
+    options = {"n_trials": 1, "passes": 2, "error_score": "raise"}
+    model = make_pipeline(Weighed(), SGDClassifier(random_state=0))
+    weights, halves = np.where(y == 0, 1.0, 0.1), np.full(200, 0.5)
+    alone = SGDClassifier(alpha=0.01, random_state=0)
+    for _ in range(2):
+        alone.partial_fit(X, y, classes=[0, 1], sample_weight=weights)
+
+    given = {"sgdclassifier__sample_weight": weights, "weighed__sample_weight": halves}
+    tuned = search(model, space, **options).fit(X, y, **given).best_estimator_
+    assert tuned[0].weight_ == 100
+    assert tuned[1].coef_.tolist() == alone.coef_.tolist()
+    for wrong in ("sample_weight", "sgd__sample_weight", "sgdclassifier"):
+        with pytest.raises(StudyError, match=f"'{wrong}' is for no step of the pipeline; write step__argument"):
+            search(model, space, **options).fit(X, y, **{wrong: weights})
+    with config_context(enable_metadata_routing=True):
+        last = SGDClassifier(random_state=0).set_fit_request(sample_weight="w")
+        routed = make_pipeline(Weighed().set_fit_request(sample_weight="v"), last)
+        tuned = search(routed, space, **options).fit(X, y, w=weights, v=halves).best_estimator_
+        assert tuned[0].weight_ == 100
+        assert tuned[1].coef_.tolist() == alone.coef_.tolist()
+        tuned = search(make_pipeline(last), space, **options).fit(X, y, w=weights).best_estimator_
+        assert tuned[0].coef_.tolist() == alone.coef_.tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"passes": 0}, "passes must be a whole number of at least 1, or None; got 0"),
+        ({"passes": -1}, "passes must be a whole number of at least 1, or None; got -1"),
+        ({"passes": 1.5}, "passes must be a whole number of at least 1, or None; got 1.5"),
+        ({"passes": True}, "passes must be a whole number of at least 1, or None; got True"),
+        (
+            {"race": 0.1},
+            r"race must be True, False, the name of a scheduler, or one such as .*; got 0\.1",
+        ),
+        ({"race": None}, "race must be True, False, the name of a scheduler"),
+    ],
+)
+def test_passes_and_races_that_are_none_are_told_in_a_sentence(options, message):
+    with pytest.raises(StudyError, match=message):
+        search(GaussianNB(), {"var_smoothing": [1e-9, 1e-8]}, **options).fit(*IRIS)
+    assert search(GaussianNB(), {"var_smoothing": [1e-9, 1e-8]}, passes=np.int64(2)).fit(*IRIS).best_score_ > 0.9
 
 
 class Fragile(ClassifierMixin, BaseEstimator):

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from sklearn import get_config
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
@@ -170,18 +172,47 @@ class _Model:
 
 
 def one_pass(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> None:
-    """One pass of `partial_fit`; of a pipeline's last step, behind the others, which are fitted once."""
+    """One pass of `partial_fit`; of a pipeline's last step, behind the others, which are fitted once.
+
+    params: arguments for the estimator's fit; a pipeline's as its own fit takes them.
+    """
     last = estimator
     if isinstance(estimator, Pipeline):
         last, before = estimator[-1], estimator[:-1]
+        of_others, params = _of_steps(estimator, params)
         fresh = not hasattr(last, "n_features_in_")
-        X = before.fit_transform(X, y) if fresh and len(before) else before.transform(X) if len(before) else X
+        if len(before):
+            X = before.fit_transform(X, y, **of_others) if fresh else before.transform(X)
     if is_classifier(last):
         import numpy as np
 
         last.partial_fit(X, y, classes=np.unique(y), **params)
     else:
         last.partial_fit(X, y, **params) if y is not None else last.partial_fit(X, **params)
+
+
+def _of_steps(pipeline: Pipeline, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A pipeline's arguments for fit: those of all steps but the last, and the last one's as that calls them."""
+    name = pipeline.steps[-1][0]
+    if get_config()["enable_metadata_routing"]:
+        others = get_routing_for_object(pipeline[:-1]).consumes("fit_transform", params) if len(pipeline) > 1 else ()
+        routed = process_routing(pipeline, "fit", **params)
+        return {key: params[key] for key in others}, dict(routed[name].fit)
+    mine = {key.removeprefix(f"{name}__"): value for key, value in params.items() if key.startswith(f"{name}__")}
+    return {key: value for key, value in params.items() if not key.startswith(f"{name}__")}, mine
+
+
+def check_fit_params(estimator: Any, params: Mapping[str, Any]) -> None:
+    """StudyError where an argument for a pipeline's fit names no step of it."""
+    if not isinstance(estimator, Pipeline) or get_config()["enable_metadata_routing"]:
+        return
+    steps = [name for name, _ in estimator.steps]
+    for key in params:
+        step, _, argument = key.partition("__")
+        if step not in steps or not argument:
+            raise StudyError(
+                f"fit: {key!r} is for no step of the pipeline; write step__argument, as in {steps[-1]}__sample_weight."
+            )
 
 
 def can_go_on(estimator: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from greyhound.errors import StudyError
 from greyhound.evaluators.function import Function
 from greyhound.executors import Executor
 from greyhound.integrations.sklearn.fingerprint import fingerprint
-from greyhound.integrations.sklearn.folds import Folds, can_go_on, one_pass
+from greyhound.integrations.sklearn.folds import Folds, can_go_on, check_fit_params, one_pass
 from greyhound.integrations.sklearn.race import Race
 from greyhound.integrations.sklearn.results import cv_results
 from greyhound.integrations.sklearn.spaces import translate
@@ -148,8 +148,7 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
         splits = list(splitter.split(X, y, **routed.splitter.split))
         self.n_splits_ = len(splits)
         names, objectives = self._metrics(scorers, metric)
-        if self.passes is not None and not can_go_on(self.estimator):
-            raise StudyError(f"passes needs an estimator with partial_fit; {self.estimator!r} has none.")
+        passes = self._passes(routed.estimator.fit)
         folds = Folds(
             estimator=clone(self.estimator),
             translation=translation,
@@ -163,7 +162,7 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
             return_train_score=self.return_train_score,
             fit_params=routed.estimator.fit,
             score_params=routed.scorer.score,
-            passes=self.passes,
+            passes=passes,
         )
         context = None
         if hasattr(self, "_init_callback_context"):  # scikit-learn's own callbacks, from its version 1.9 on
@@ -202,7 +201,7 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
 
     def _search(self, folds: Folds) -> Study:
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        steps = self.passes or self.n_splits_
+        steps = folds.passes or self.n_splits_
         scheduler = self._scheduler(steps, len(folds.objectives))
         folds.kept = self.storage is not None or not (scheduler == "none" or isinstance(scheduler, Race))
         budget = self._budget()
@@ -252,7 +251,23 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
                 )
         return journal
 
+    def _passes(self, fit_params: Mapping[str, Any]) -> int | None:
+        """How many passes over the data a training has, checked; None where it is not trained by passes."""
+        wanted: Any = self.passes
+        if wanted is None:
+            return None
+        if isinstance(wanted, bool) or not isinstance(wanted, Integral) or wanted < 1:
+            raise StudyError(f"passes must be a whole number of at least 1, or None; got {wanted!r}.")
+        if not can_go_on(self.estimator):
+            raise StudyError(f"passes needs an estimator with partial_fit; {self.estimator!r} has none.")
+        check_fit_params(self.estimator, fit_params)
+        return int(wanted)
+
     def _scheduler(self, steps: int, objectives: int) -> Any:
+        if not isinstance(self.race, bool | str | Mapping) and not hasattr(self.race, "traits"):
+            raise StudyError(
+                f"race must be True, False, the name of a scheduler, or one such as Race(alpha=0.1); got {self.race!r}."
+            )
         if not isinstance(self.race, bool):
             return self.race
         if self.passes is not None:
