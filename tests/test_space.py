@@ -217,6 +217,13 @@ def test_choices_of_different_types_are_told_apart():
     assert not Categorical([1, 2]).contains(True)
 
 
+def test_the_views_of_a_dict_are_choices_in_its_order():
+    table = {"b": 1, "a": (2, 3)}
+    assert Categorical(table.keys()) == Categorical(["b", "a"])
+    assert Categorical(table.values()) == Categorical([1, (2, 3)])
+    assert Categorical(table.items()) == Categorical([("b", 1), ("a", (2, 3))])
+
+
 def test_none_may_be_a_choice_and_a_default():
     assert Categorical(["a", None], default=None).default is None
     assert Categorical(["a", None], default=None).has_default

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, MappingView, Sequence, Set
 from dataclasses import KW_ONLY, dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -307,7 +307,7 @@ class _Listed(Parameter):
         given: object = self.choices
         if isinstance(given, str):
             raise SpaceError(f"{what} must be a list; got the text {given!r}: write [{given!r}].")
-        if isinstance(given, Set):
+        if isinstance(given, Set) and not isinstance(given, MappingView):  # the keys of a dict have an order
             raise SpaceError(f"{what} must be a list, for a set has no order; got {show(given)}.")
         if isinstance(given, (Mapping, bytes)) or not isinstance(given, Iterable):
             raise SpaceError(f"{what} must be a list; got {show(given)}.")
