@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
 from torch.utils.data import DataLoader, TensorDataset
 
 import greyhound as gh
@@ -128,6 +128,49 @@ def test_tune_lightning_tunes_module_data_and_trainer(tmp_path):
     for trial in study.trials:
         if trial.state is TrialState.COMPLETED and trial.number not in (study.best.number, study.baseline.number):
             assert not (study.folder / f"trial-{trial.number:05d}" / "files").exists(), "losers leave no files"
+
+
+class StopAfter(Callback):
+    """Stops when it has seen two epochs, and the data have been asked for but once."""
+
+    seen = 0
+
+    def on_train_epoch_end(self, trainer, module):
+        self.seen += 1
+        assert trainer.datamodule.asked == 1, "the data are this trial's own"
+        trainer.should_stop = self.seen >= 2
+
+
+class Counted(Data):
+    asked = 0
+
+    def train_dataloader(self):
+        self.asked += 1
+        return super().train_dataloader()
+
+
+@pytest.mark.parametrize("make", [lambda it: [it], lambda it: it])
+def test_each_trial_has_callbacks_and_data_of_its_own(make):
+    callback, data = StopAfter(), Counted()
+    study = tune_lightning(
+        Net, data, {"lr": gh.Float(1e-3, 0.1)}, minimize="val_loss", max_steps=4, budget=3, scheduler="none",
+        workers="serial", progress=False, trainer={**QUIET, "callbacks": make(callback)},
+    )  # fmt: skip
+    assert [(trial.error, trial.step) for trial in study.trials] == [(None, 2)] * 3
+    assert (callback.seen, data.asked) == (0, 0), "the caller's objects are left alone"
+
+
+@pytest.mark.parametrize(
+    ("space", "trainer", "message"),
+    [
+        ({"lr": gh.Float(0, 1)}, {"max_epochs": 3}, "trainer: max_epochs is not taken here: the study's max_steps="),
+        ({"max_epochs": gh.Int(1, 3)}, {}, "max_epochs: take it out of the space: the study's max_steps="),
+        ({"trainer.callbacks": gh.Bool()}, {}, r"trainer.callbacks: take it out .* trainer=\{'callbacks': \[...\]\}"),
+    ],
+)
+def test_what_the_study_sets_is_refused_at_once(space, trainer, message):
+    with pytest.raises(EvaluationError, match=message):
+        tune_lightning(Net, Data, space, max_steps=1, minimize="val_loss", trainer=trainer)
 
 
 def test_a_parameter_that_nobody_takes_is_refused_at_once():

@@ -10,6 +10,7 @@ A step is an epoch. What is kept is Lightning's own checkpoint, and what is logg
 
 from __future__ import annotations
 
+import copy
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,11 @@ pl = require(
 
 CHECKPOINT = "lightning.ckpt"
 _QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+_OURS = {
+    "max_epochs": "the study's max_steps= is the number of epochs",
+    "callbacks": "callbacks are given as trainer={'callbacks': [...]}",
+}
+"""Arguments of Trainer that are no parameters, and why."""
 
 
 class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-defined]
@@ -161,13 +167,16 @@ def tune_lightning(
     ready made, or anything else that `Trainer.fit` loads from; None where the module has its own loaders.
     space: a parameter goes to the first of module, datamodule and Trainer that takes an argument of its
     name; "model.NAME", "data.NAME" and "trainer.NAME" say to which. max_steps: epochs of a full training.
-    monitor: see GreyhoundCallback. trainer: arguments of Trainer that are the same for all trials.
+    monitor: see GreyhoundCallback. trainer: arguments of Trainer that are the same for all trials. Each trial has a
+    copy of its own of these, callbacks and loggers among them, and of what is ready made of the data.
     options: those of `tune`: maximize, minimize, budget, workers, storage and so on.
 
-    EvaluationError where nobody takes a parameter; otherwise as `tune`.
+    EvaluationError where nobody takes a parameter, or the study sets an argument itself; otherwise as `tune`.
     """
     space = space if isinstance(space, Space) else Space(space)
     training = _Training(module, datamodule, monitor, dict(trainer or {}))
+    if "max_epochs" in training.trainer:
+        raise EvaluationError(f"trainer: max_epochs is not taken here: {_OURS['max_epochs']}.")
     training.split(dict.fromkeys(space.names))
     return tune(training, space, max_steps=max_steps, **options)
 
@@ -185,13 +194,13 @@ class _Training:
         arguments = self.split(trial.params)
         pl.seed_everything(trial.seed, workers=True, verbose=False)
         callback = GreyhoundCallback(trial, self.monitor)
-        fixed = dict(self.trainer)
+        fixed, data = copy.deepcopy((dict(self.trainer), self.datamodule))  # they keep what a training left in them
         usual = {**_QUIET, "devices": 1, "default_root_dir": trial.directory}
-        callbacks = [*fixed.pop("callbacks", ()), callback]
+        callbacks = [*_listed(fixed.pop("callbacks", None)), callback]
         trainer = pl.Trainer(
             **{**usual, **fixed, **arguments["trainer"]}, max_epochs=trial.max_steps, callbacks=callbacks
         )
-        data = self.datamodule(**arguments["data"]) if callable(self.datamodule) else self.datamodule
+        data = data(**arguments["data"]) if callable(data) else data
         trainer.fit(self.module(**arguments["model"]), data, ckpt_path=callback.ckpt_path)
 
     def split(self, params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -203,15 +212,17 @@ class _Training:
         for name, value in params.items():
             owner, dot, rest = name.partition(".")
             if dot and owner in takers:
-                found[owner][rest] = value
-                continue
-            taker = next((each for each, made in takers.items() if name in _arguments(made)), None)
-            if taker is None:
+                taker, argument = owner, rest
+            else:
+                taker, argument = next((each for each, made in takers.items() if name in _arguments(made)), ""), name
+            if not taker:
                 raise EvaluationError(
                     f"{name}: no argument of this name; the module takes {', '.join(_arguments(self.module)) or 'none'}"
                     f"{_of_data(self.datamodule)}, and Trainer takes its own. Name the parameter like the argument."
                 )
-            found[taker][name] = value
+            if taker == "trainer" and argument in _OURS:
+                raise EvaluationError(f"{name}: take it out of the space: {_OURS[argument]}.")
+            found[taker][argument] = value
         return found
 
 
@@ -284,6 +295,13 @@ def _arguments(made: Callable[..., Any]) -> list[str]:
     """Names of the arguments that a class or function takes."""
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return [name for name, each in inspect.signature(made).parameters.items() if each.kind in kinds]
+
+
+def _listed(callbacks: Any) -> Sequence[Any]:
+    """The callbacks that Trainer takes: one, several or None."""
+    if callbacks is None:
+        return ()
+    return [callbacks] if isinstance(callbacks, pl.Callback) else callbacks
 
 
 def _of_data(datamodule: Any) -> str:
