@@ -3,6 +3,7 @@
 import importlib
 import os
 import signal
+import threading
 
 import pytest
 import torch
@@ -149,6 +150,68 @@ def test_evaluation_at_the_end_does_and_callbacks_come_along(tmp_path):
     best = hyperparameter_search(trainer, {"learning_rate": gh.Float(1e-4, 1e-3)}, 2, **QUIET)
     assert best.objective > 0
     assert len(list(tmp_path.glob("told-trial-*"))) == 2
+
+
+class Weighted(Trainer):
+    """A Trainer with a required argument, a method of its own that it holds on to, and a callback of its own."""
+
+    def __init__(self, *args, weight, **options):
+        super().__init__(*args, **options)
+        self.weight, self.loss_of = weight, self.weighted
+        self.model_accepts_loss_kwargs = False
+        self.add_callback(Once(self))
+
+    def weighted(self, loss):
+        return self.weight * loss
+
+    def compute_loss(self, model, inputs, return_outputs=False, **options):
+        outputs = model(**inputs)
+        assert not self.model_accepts_loss_kwargs
+        loss = self.loss_of(outputs.loss)
+        return (loss, outputs) if return_outputs else loss
+
+
+class Once(TrainerCallback):
+    """Holds on to the trainer whose training it is called in, and is called but once."""
+
+    def __init__(self, trainer):
+        self.trainer = trainer
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        assert self.trainer.state is state
+        assert not hasattr(self.trainer, "begun")
+        self.trainer.begun = True
+
+
+@pytest.mark.parametrize("workers", ["serial", 1])
+def test_what_a_class_and_its_user_added_to_the_trainer_comes_along(tmp_path, workers):
+    def loss(weight):
+        trainer = Weighted(
+            weight=-1.0, model_init=tiny, args=arguments(tmp_path, num_train_epochs=1), train_dataset=Words(),
+            eval_dataset=Words(24, 1),
+        )  # fmt: skip
+        trainer.weight = weight
+        space = {"learning_rate": gh.Categorical([1e-9])}
+        return hyperparameter_search(trainer, space, 1, **{**QUIET, "workers": workers}).objective
+
+    assert loss(100.0) == pytest.approx(100 * loss(1.0), rel=1e-3)
+
+
+def test_a_trainer_for_sequences_is_made_as_such(tmp_path):
+    args = transformers.Seq2SeqTrainingArguments(**arguments(tmp_path, num_train_epochs=1).to_dict())
+    trainer = transformers.Seq2SeqTrainer(
+        model_init=tiny, args=args, train_dataset=Words(), eval_dataset=Words(24, 1), compute_metrics=accuracy
+    )
+    assert hyperparameter_search(trainer, {"learning_rate": gh.Float(1e-4, 1e-3)}, 1, **QUIET).objective > 0
+
+
+def test_what_cannot_be_copied_for_each_trial_is_refused_at_once(tmp_path):
+    trainer = make_trainer(tmp_path)
+    trainer.lock = threading.Lock()
+    with pytest.raises(
+        EvaluationError, match=r"Trainer.lock cannot be copied for each trial \(TypeError: .*on_train_b"
+    ):
+        hyperparameter_search(trainer, {"learning_rate": gh.Float(1e-4, 1e-3)}, 1)
 
 
 @pytest.mark.parametrize(

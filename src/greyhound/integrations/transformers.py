@@ -9,6 +9,7 @@ by the Trainer's own checkpoints.
 
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
 import math
@@ -31,6 +32,8 @@ transformers = require("transformers", "transformers")
 _SPEED = ("_runtime", "_per_second", "_compilation_time")
 _OURS = {"save_strategy": "no", "load_best_model_at_end": False, "push_to_hub": False, "disable_tqdm": True}
 """Arguments that the study sets: it keeps checkpoints itself, and keeps the best."""
+_AS_IT_IS = ("optimizer_cls_and_kwargs", "model_accepts_loss_kwargs", "label_names", "can_return_loss")
+"""Attributes that Trainer sets, and that stay as the class or the user of the one that is given has them."""
 
 
 class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, name-defined]
@@ -143,7 +146,8 @@ def hyperparameter_search(
 ) -> Any:
     """What `Trainer.hyperparameter_search` does, on all devices, with pauses, early stopping and a study file.
 
-    trainer: made with model_init, a function of nothing or of the trial. hp_space: a space, or a function
+    trainer: made with model_init, a function of nothing or of the trial. It may be of a class of its own, whose
+    attributes each trial's Trainer gets a copy of; its __init__ is not called again. hp_space: a space, or a function
     that asks the trial (`trial.suggest_float` and so on) and returns the values by name; `preset()` by
     default. Names are fields of TrainingArguments; those that begin with lora_ (lora_r, lora_alpha,
     lora_dropout, lora_target_modules, ...) are fields of peft's LoraConfig, by which the model is then
@@ -168,7 +172,7 @@ def hyperparameter_search(
     space = preset() if hp_space is None else hp_space
     declared = None if callable(space) else space if isinstance(space, Space) else Space(space)
     training = _Training(
-        made_from=_constructor(trainer),
+        made_from=_parts(trainer),
         arguments={each.name: getattr(trainer.args, each.name) for each in fields(trainer.args) if each.init},
         suggest=space if callable(space) else None,
         objectives=tuple(names),
@@ -197,9 +201,10 @@ def hyperparameter_search(
 
 @dataclass(frozen=True)
 class _Training:
-    """The training function of hyperparameter_search. made_from: the Trainer's class and how to make it."""
+    """The training function of hyperparameter_search. made_from: a Trainer as it is before its __init__, with what
+    its class or its user added, and the arguments of __init__."""
 
-    made_from: tuple[type, Mapping[str, Any]]
+    made_from: tuple[Any, Mapping[str, Any]]
     arguments: Mapping[str, Any]
     suggest: Callable[[LiveTrial], Mapping[str, Any]] | None
     objectives: tuple[str, ...]
@@ -214,13 +219,15 @@ class _Training:
         own = {**_OURS, "output_dir": folder, "seed": trial.seed}
         if self.hp_name is not None:
             own["run_name"] = self.hp_name(trial)
-        trainer_class, parts = self.made_from
+        bare, parts = self.made_from
         args = parts["args"](**{**self.arguments, **own, **chosen})
         transformers.set_seed(args.seed)
         model = self._model(trial, lora)
-        rest = {name: each for name, each in copy.copy(dict(parts)).items() if name not in ("args", "model_init")}
-        rest["callbacks"] = copy.deepcopy(rest["callbacks"])
-        trainer = trainer_class(model=model, args=args, **rest)
+        trainer, callbacks = copy.deepcopy((bare, parts["callbacks"]))
+        added = dict(vars(trainer))
+        rest = {name: each for name, each in parts.items() if name not in ("args", "model_init", "callbacks")}
+        _ready_made(type(trainer)).__init__(trainer, model=model, args=args, callbacks=callbacks, **rest)
+        vars(trainer).update(added)
         callback = GreyhoundCallback(trial, trainer, self._objective)
         trainer.train(resume_from_checkpoint=callback.resume_from_checkpoint)
         if trial.last_metrics:
@@ -278,12 +285,22 @@ class _Training:
         return dict(zip(self.objectives, values, strict=True))
 
 
-def _constructor(trainer: Any) -> tuple[type, dict[str, Any]]:
-    """The class of a Trainer, and the arguments that another one like it is made with."""
+def _parts(trainer: Any) -> tuple[Any, dict[str, Any]]:
+    """A bare Trainer with what the class or the user of this one added to it, and the arguments to make it whole.
+
+    EvaluationError where something of it cannot be copied.
+    """
     ready = transformers.trainer
     usual = [*ready.DEFAULT_CALLBACKS, *ready.get_reporting_integration_callbacks(trainer.args.report_to)]
     usual += [ready.DEFAULT_PROGRESS_CALLBACK, transformers.PrinterCallback]
-    return type(trainer), {
+    bare = object.__new__(type(trainer))
+    copied = {id(trainer): bare}  # so that what holds on to the trainer will hold on to the trial's
+    own = {name for each in type(trainer).__mro__ if _is_ready_made(each) for name in _assigned(each)}
+    for name, value in vars(trainer).items():
+        if name not in own or name in _AS_IT_IS:
+            vars(bare)[name] = _copy(value, copied, f"{type(trainer).__name__}.{name}")
+    callbacks = [each for each in trainer.callback_handler.callbacks if type(each) not in usual]
+    return bare, {
         "args": type(trainer.args),
         "model_init": trainer.model_init,
         "data_collator": trainer.data_collator,
@@ -292,10 +309,35 @@ def _constructor(trainer: Any) -> tuple[type, dict[str, Any]]:
         "processing_class": trainer.processing_class,
         "compute_loss_func": trainer.compute_loss_func,
         "compute_metrics": trainer.compute_metrics,
-        "optimizer_cls_and_kwargs": trainer.optimizer_cls_and_kwargs,
         "preprocess_logits_for_metrics": trainer.preprocess_logits_for_metrics,
-        "callbacks": [each for each in trainer.callback_handler.callbacks if type(each) not in usual],
+        "callbacks": [_copy(each, copied, type(each).__name__) for each in callbacks],
     }
+
+
+def _copy(value: Any, copied: dict[int, Any], what: str) -> Any:
+    try:
+        return copy.deepcopy(value, copied)
+    except Exception as error:
+        raise EvaluationError(
+            f"{what} cannot be copied for each trial ({type(error).__name__}: {error}); "
+            f"make it when the training begins, in a callback's on_train_begin."
+        ) from error
+
+
+def _is_ready_made(trainer_class: type) -> bool:
+    return trainer_class.__module__.partition(".")[0] == "transformers"
+
+
+def _ready_made(trainer_class: type) -> Any:
+    """The class of Transformers that a Trainer's class is, or is made from."""
+    return next(each for each in trainer_class.__mro__ if _is_ready_made(each))
+
+
+def _assigned(trainer_class: type) -> set[str]:
+    """The attributes that a class sets on itself anywhere in its code, not in __init__ alone."""
+    nodes = ast.walk(ast.parse(inspect.getsource(trainer_class)))
+    written = (each for each in nodes if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store))
+    return {each.attr for each in written if isinstance(each.value, ast.Name) and each.value.id == "self"}
 
 
 def _length(args: Any, names: Sequence[str]) -> int | None:
