@@ -118,6 +118,85 @@ def test_wandb_has_a_run_a_trial_offline(tmp_path):
         assert str(trial.params["x"]).encode() in data
 
 
+def returning_more(trial):
+    for step in range(1, trial.max_steps + 1):
+        trial.report(step, score=trial.params["x"] * step)
+    return {"score": trial.params["x"] * trial.max_steps, "test": 0.25}
+
+
+def test_what_a_training_returns_after_its_last_report_is_no_second_ending(tmp_path):
+    class Calls(Logger):
+        def __init__(self):
+            super().__init__()
+            self.made = []
+
+        def begin(self, trial):
+            self.made.append(("begin", trial.number))
+
+        def report(self, trial, step, metrics):
+            self.made.append(("report", trial.number))
+
+        def end(self, trial):
+            self.made.append(("end", trial.number, trial.state))
+
+        def late(self, trial, metrics):
+            self.made.append(("late", trial.number, dict(metrics), trial.metrics["test"]))
+
+    calls = Calls()
+    options = {**OPTIONS, "scheduler": "none", "max_steps": 1}
+    gh.tune(returning_more, SPACE, budget=2, callbacks=[calls, CSV(tmp_path)], **options)
+    assert calls.made == [
+        told
+        for n in (0, 1)
+        for told in (
+            ("begin", n), ("report", n), ("end", n, TrialState.COMPLETED), ("late", n, {"test": 0.25}, 0.25),
+        )
+    ]  # fmt: skip
+    with open(tmp_path / "trials.csv") as file:
+        assert [(row["trial"], row["state"]) for row in csv.DictReader(file)] == [
+            ("0", "completed"),
+            ("1", "completed"),
+        ]
+    with open(tmp_path / "reports.csv") as file:
+        late = [tuple(row.values()) for row in csv.DictReader(file) if row["metric"] == "test"]
+    assert late == [("0", "1", "test", "0.25"), ("1", "1", "test", "0.25")]
+
+
+def test_tensorboard_has_what_a_training_returns_after_its_last_report(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    gh.tune(returning_more, SPACE, budget=1, callbacks=[TensorBoard(tmp_path)], **OPTIONS)
+    events = EventAccumulator(str(tmp_path / "trial-00000"))
+    events.Reload()
+    assert [(each.step, each.value) for each in events.Scalars("test")] == [(4, 0.25)]
+    assert [each.step for each in events.Scalars("score")] == [1, 2, 3, 4]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_has_what_a_training_returns_after_its_last_report(tmp_path):
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    gh.tune(returning_more, SPACE, budget=1, callbacks=[MLflow("late", tracking_uri=uri)], **OPTIONS)
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("greyhound").experiment_id
+    runs = {each.data.tags["greyhound.trial"]: each for each in client.search_runs([experiment])}
+    assert runs["0"].data.metrics["test"] == 0.25
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+
+
+@pytest.mark.slow
+def test_wandb_has_what_a_training_returns_after_its_last_report(tmp_path):
+    gh.tune(returning_more, SPACE, budget=1, callbacks=[WandB("late", folder=tmp_path)], **OPTIONS)
+    files = list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert len({file.name for file in files}) == 1, "it is one run"
+    give_up = time.monotonic() + 20
+    while not any(b"test" in file.read_bytes() for file in files):  # its service may write a little later
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
 def test_a_logger_that_fails_changes_nothing_and_is_told_of_once(caplog):
     class Failing(Logger):
         def begin(self, trial):

@@ -27,13 +27,15 @@ _log = logging.getLogger("greyhound")
 class Logger(ABC):
     """A callback of a study. Subclasses fill in where a trial begins, reports and ends; all in one thread.
 
-    A trial that is paused ends with that state, and begins again when it is taken up.
+    A trial that is paused ends with that state, and begins again when it is taken up. One that its last report
+    completed has ended then; what its training returns afterwards comes to `late`.
     """
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._open: set[int] = set()
+        self._completed: set[int] = set()
         self._failed = False
 
     @abstractmethod
@@ -48,6 +50,9 @@ class Logger(ABC):
     def end(self, trial: Trial) -> None:
         """A run of the trial ended, as its state tells."""
 
+    def late(self, trial: Trial, metrics: Mapping[str, float]) -> None:  # noqa: B027 (most trainings return nothing new)
+        """A trial that had ended, completed, got these metrics besides: its training returned them."""
+
     def finish(self, best: Trial | None) -> None:  # noqa: B027 (most have nothing to do then)
         """The study ended or stops for now. best: its best trial, where it has one objective and a value."""
 
@@ -58,9 +63,14 @@ class Logger(ABC):
         if isinstance(event, ev.Reported):
             trial = self._begun(history, event.trial)
             self._later(lambda: self.report(trial, event.step, event.metrics))
+        elif isinstance(event, ev.Ended) and event.trial in self._completed:
+            completed = history.trial(event.trial)
+            self._later(lambda: self.late(completed, event.metrics))
         elif isinstance(event, ev.Ended):
             ended = self._begun(history, event.trial)
             self._open.discard(event.trial)
+            if event.state is TrialState.COMPLETED:
+                self._completed.add(event.trial)
             self._later(lambda: self.end(ended))
         elif isinstance(event, ev.Requeued) and event.trial in self._open:  # it was left without an end
             self._open.discard(event.trial)

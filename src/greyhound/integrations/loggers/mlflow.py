@@ -66,6 +66,10 @@ class MLflow(Logger):
         else:
             self._client.update_run(run, status="SCHEDULED")
 
+    def late(self, trial: Trial, metrics: Mapping[str, float]) -> None:
+        """Log them too; a run that is finished takes them."""
+        self.report(trial, trial.step, metrics)
+
     def finish(self, best: Trial | None) -> None:
         """The best values and parameters, on the parent run."""
         if self._client is None:

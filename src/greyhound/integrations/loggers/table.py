@@ -40,6 +40,10 @@ class CSV(Logger):
         row = (trial.number, trial.state.value, trial.step, round(trial.seconds, 3), params, metrics, error)
         self._append("trials.csv", _TRIALS, [row])
 
+    def late(self, trial: Trial, metrics: Mapping[str, float]) -> None:
+        """As what was reported after the last step."""
+        self.report(trial, trial.step, metrics)
+
     def _append(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         with open(self._folder / name, "a", newline="") as file:

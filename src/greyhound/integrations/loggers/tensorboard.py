@@ -63,6 +63,11 @@ class TensorBoard(Logger):
             self._hparams(trial, "_hparams_/session_end_info", session_end_info=end)
         self._writers.pop(trial.number).close()
 
+    def late(self, trial: Trial, metrics: Mapping[str, float]) -> None:
+        """Write them into a file of their own; a run may have several."""
+        self.begin(trial)
+        self.end(trial)
+
     def finish(self, best: Trial | None) -> None:
         """Bring all to disk."""
         for writer in self._writers.values():

@@ -54,6 +54,11 @@ class WandB(Logger):
         fine = trial.state in (TrialState.COMPLETED, TrialState.STOPPED) or not final(trial)
         run.finish(exit_code=0 if fine else 1)
 
+    def late(self, trial: Trial, metrics: Mapping[str, float]) -> None:
+        """Take up the run once more."""
+        self.begin(trial)
+        self.end(trial)
+
     def finish(self, best: Trial | None) -> None:
         """End what is still open."""
         for number in list(self._runs):
