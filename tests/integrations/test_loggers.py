@@ -9,6 +9,7 @@ import pytest
 
 import greyhound as gh
 from greyhound.integrations.loggers import CSV, Logger, MLflow, TensorBoard, WandB
+from greyhound.integrations.loggers.base import named
 from greyhound.study import Study
 from greyhound.trial import TrialState
 
@@ -79,17 +80,19 @@ def test_tensorboard_has_scalars_and_hparams(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_mlflow_has_a_child_run_a_trial_and_finds_it_again(tmp_path):
+@pytest.mark.parametrize("name", ["digits", 'it\'s "digits": 1/2'])
+def test_mlflow_has_a_child_run_a_trial_and_finds_it_again(tmp_path, name):
     from mlflow import MlflowClient
 
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    first = run(MLflow("digits", tracking_uri=uri), 2, storage=tmp_path / "study.db", name="digits", scheduler="asha")
+    first = run(MLflow(name, tracking_uri=uri), 2, storage=tmp_path / "study.db", name="digits", scheduler="asha")
     first.close()
-    study = run(MLflow("digits", tracking_uri=uri), 5, storage=tmp_path / "study.db", name="digits", scheduler="asha")
+    study = run(MLflow(name, tracking_uri=uri), 5, storage=tmp_path / "study.db", name="digits", scheduler="asha")
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("greyhound").experiment_id
     runs = {each.data.tags["greyhound.trial"]: each for each in client.search_runs([experiment])}
     parent = runs.pop("study")
+    assert parent.info.run_name == name
     assert len(runs) == len(study.trials) == 5, "a trial that went on has one run"
     found = set()
     for number, each in runs.items():
@@ -105,12 +108,15 @@ def test_mlflow_has_a_child_run_a_trial_and_finds_it_again(tmp_path):
 
 
 @pytest.mark.slow
-def test_wandb_has_a_run_a_trial_offline(tmp_path):
-    study = run(WandB("digits", folder=tmp_path), 2, scheduler="none")
+@pytest.mark.parametrize(
+    ("name", "id_"), [("digits", "digits"), ("my/digits: it's #1?", "my_digits_ it_s _1_-81b23902")]
+)
+def test_wandb_has_a_run_a_trial_offline(tmp_path, name, id_):
+    study = run(WandB(name, folder=tmp_path), 2, scheduler="none")
     files = list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
     assert len(files) == 2
     for trial in study.trials:
-        (file,) = [each for each in files if f"digits-{trial.number}-{trial.seed:x}" in each.name]
+        (file,) = [each for each in files if f"{id_}-{trial.number}-{trial.seed:x}" in each.name]
         give_up = time.monotonic() + 20  # its service may write a little after the run has ended
         while b"score" not in (data := file.read_bytes()) and time.monotonic() < give_up:
             time.sleep(0.05)
@@ -195,6 +201,12 @@ def test_wandb_has_what_a_training_returns_after_its_last_report(tmp_path):
     while not any(b"test" in file.read_bytes() for file in files):  # its service may write a little later
         assert time.monotonic() < give_up
         time.sleep(0.05)
+
+
+def test_names_stay_apart_whatever_is_taken_out_of_them():
+    assert named("digits: 1", "'") == "digits: 1"
+    assert len({named(name, "[:/]") for name in ("a:b", "a/b", "a_b", "a:b/")}) == 4
+    assert named("a:b", "[:/]") == named("a:b", "[:/]"), "a study that goes on finds its runs"
 
 
 def test_a_logger_that_fails_changes_nothing_and_is_told_of_once(caplog):

@@ -6,8 +6,10 @@ told of once on standard error.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import queue
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -110,6 +112,15 @@ class Logger(ABC):
                     self._failed = True
                     what = f"{type(error).__name__}: {error}"
                     _log.warning("the logger %s failed; the study goes on: %s", type(self).__name__, what)
+
+
+def named(name: str, unfit: str) -> str:
+    """A name by which something is found again, without what is unfit, a regular expression.
+
+    It stays as it is where all of it fits; else a short hash of the whole keeps it apart from others.
+    """
+    fit = re.sub(unfit, "_", name)
+    return fit if fit == name else f"{fit}-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
 
 
 def final(trial: Trial) -> bool:

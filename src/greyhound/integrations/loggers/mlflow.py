@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from greyhound._lazy import require
-from greyhound.integrations.loggers.base import Logger, final
+from greyhound.integrations.loggers.base import Logger, final, named
 from greyhound.trial import Trial, TrialState
 
 _STATUS = {TrialState.COMPLETED: "FINISHED", TrialState.STOPPED: "FINISHED", TrialState.LOST: "KILLED"}
@@ -25,6 +25,7 @@ class MLflow(Logger):
         super().__init__()
         require("mlflow", "mlflow")
         self._study = study
+        self._tag = named(study, "'")  # a filter of MLflow has no way to write a quote within quotes
         self._experiment_name = experiment
         self._uri = tracking_uri
         self._client: Any = None
@@ -92,11 +93,11 @@ class MLflow(Logger):
         self._parent = self._find("study") or self._create(self._study, {"greyhound.trial": "study"})
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
-        run = self._client.create_run(self._experiment, run_name=name, tags={**tags, "greyhound.study": self._study})
+        run = self._client.create_run(self._experiment, run_name=name, tags={**tags, "greyhound.study": self._tag})
         return str(run.info.run_id)
 
     def _find(self, trial: str) -> str | None:
-        named = f"tags.`greyhound.study` = '{self._study}' and tags.`greyhound.trial` = '{trial}'"
+        named = f"tags.`greyhound.study` = '{self._tag}' and tags.`greyhound.trial` = '{trial}'"
         found = self._client.search_runs([self._experiment], named, max_results=1)
         return str(found[0].info.run_id) if found else None
 

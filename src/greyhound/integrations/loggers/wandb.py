@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from greyhound._lazy import require
-from greyhound.integrations.loggers.base import Logger, final
+from greyhound.integrations.loggers.base import Logger, final, named
 from greyhound.trial import Trial, TrialState
+
+_UNFIT = r"[:;,#?/']|^\s"
+"""What an id of a run may not have."""
 
 
 class WandB(Logger):
@@ -34,7 +37,7 @@ class WandB(Logger):
             project=self._project,
             group=self._study,
             name=f"{self._study}-{trial.number}",
-            id=f"{self._study}-{trial.number}-{trial.seed:x}",
+            id=f"{named(self._study, _UNFIT)}-{trial.number}-{trial.seed:x}",
             config=dict(trial.params),
             dir=str(self._folder),
             mode=self._mode,
