@@ -103,6 +103,24 @@ def test_pruning_removes_the_share_of_channels_and_keeps_inputs_and_outputs():
     assert model[0].out_channels == 16, "the model itself stays"
 
 
+@pytest.mark.parametrize(
+    ("share", "widths"), [(0.5, [32, 4, 1, 1]), (0.8, [12, 1, 1, 1]), (0.95, [3, 1, 1, 1]), (0.99, [1, 1, 1, 1])]
+)
+def test_of_narrow_layers_one_channel_stays(share, widths):
+    torch.manual_seed(0)
+    layers = [nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 2), nn.ReLU(), nn.Linear(2, 1)]
+    model = nn.Sequential(*layers, nn.Linear(1, 5))
+    prune(model, share, ROWS)
+    assert [layer.out_features for layer in model if isinstance(layer, nn.Linear)] == [*widths, 5]
+
+
+def test_of_narrow_heads_one_channel_stays():
+    inputs = torch.randn(2, 7, 32)
+    model = Attention()
+    prune(model, 0.95, inputs, heads={"qkv": 4}, keep=["out"])
+    assert (model.qkv.out_features, model(inputs).shape) == (3 * 4, (2, 5))
+
+
 def test_layers_may_keep_their_width():
     found = Compression().apply(convolutional(), {"prune": 0.5}, IMAGES, keep=["0"])
     assert [layer.out_channels for layer in found if isinstance(layer, nn.Conv2d)] == [16, 16]

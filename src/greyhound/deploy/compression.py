@@ -132,7 +132,10 @@ def prune(
     keep: Sequence[str] = (),
     heads: Mapping[str, int] | None = None,
 ) -> None:
-    """Remove this share of the channels of every layer, the least in magnitude, in place; see Compression.apply."""
+    """Remove this share of the channels of every layer, the least in magnitude, in place; see Compression.apply.
+
+    share: 0 to below 1. Of each layer, and of each head, one channel stays at least.
+    """
     pruning = require("torch_pruning", "deploy")
     modules = dict(model.named_modules())
     for name in (*keep, *(heads or {})):
@@ -140,23 +143,40 @@ def prune(
             raise EvaluationError(f"prune: the model has no layer {name!r}; it has {', '.join(filter(None, modules))}.")
     ignored = [modules[name] for name in keep]
     last = _last_layer(model, example_inputs)
+    shares = _shares(share)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Unwrapped parameters detected")
-            pruning.pruner.BasePruner(
+            pruner = pruning.pruner.BasePruner(
                 model,
                 example_inputs,
                 importance=pruning.importance.GroupMagnitudeImportance(p=2),
                 pruning_ratio=share,
+                iterative_steps=len(shares),
+                iterative_pruning_ratio_scheduler=lambda most, _: [0.0, *(min(each, most) for each in shares)],
                 ignored_layers=[*ignored, *([last] if last is not None else [])],
                 num_heads={modules[name]: count for name, count in (heads or {}).items()},
-            ).step()
+            )
+            for _ in shares:
+                pruner.step()
         _run(model, example_inputs)
     except Exception as error:
         raise EvaluationError(
             f"the model cannot be pruned so: {error}. Name layers whose width must stay in keep=, and the linear "
             f"layers that make queries, keys and values in heads=."
         ) from error
+
+
+def _shares(share: float) -> Sequence[float]:
+    """The share, and then smaller ones for layers too narrow for it, which torch-pruning leaves whole.
+
+    What is kept doubles each time, so that the first share by which anything of a layer stays leaves it one channel;
+    layers that have been pruned have less than a smaller share would leave.
+    """
+    kept = [1 - share]
+    while kept[-1] < 0.5:
+        kept.append(2 * kept[-1])
+    return [1 - each for each in kept]
 
 
 def factorise(model: nn.Module, share: float) -> None:
