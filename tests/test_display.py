@@ -98,9 +98,11 @@ def test_the_command_that_continues_fits_how_the_study_was_made(tmp_path, monkey
     space = gh.Space(x=gh.Float(0, 1))
     assert display.how_to_continue(gh.Study(space, minimize="loss")) is None
     study = gh.Study(space, minimize="loss", storage=tmp_path / "a.db", budget="1 trial")
-    assert display.how_to_continue(study) == "run the program again: 'my tune.py'"
+    assert display.how_to_continue(study) == "run the program again: python 'my tune.py'"
     study.tell(study.ask(), loss=1.0)
-    assert "with a larger budget" in display.how_to_continue(study)
+    token = display.AGAIN.set(["folder=a b"])
+    assert display.how_to_continue(study).endswith("with a larger budget: python 'my tune.py' 'folder=a b'")
+    display.AGAIN.reset(token)
 
 
 def test_outside_of_an_activated_environment_the_command_names_the_interpreter(tmp_path, monkeypatch):

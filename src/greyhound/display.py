@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 _REFRESH_S = 0.25
 _LINE_EVERY_S = 30.0
+
+AGAIN: ContextVar[Sequence[str]] = ContextVar("AGAIN", default=())
+"""What a program has to be given besides its own arguments to find its study again."""
 
 
 class Display(Protocol):
@@ -260,7 +264,9 @@ def how_to_continue(study: Study) -> str | None:
     more = ' --add "1h"' if study.finished else ""
     if study.settings.resumable:
         return f"{_greyhound()} resume {shlex.quote(study.storage)}{named}{more}"
-    return f"run the program again{' with a larger budget' if more else ''}: {shlex.join(sys.orig_argv[1:])}"
+    return (
+        f"run the program again{' with a larger budget' if more else ''}: {shlex.join([*sys.orig_argv, *AGAIN.get()])}"
+    )
 
 
 def _greyhound() -> str:

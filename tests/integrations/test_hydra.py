@@ -1,5 +1,6 @@
 """Hydra: a multirun is a study; jobs are trials that can be paused; Hydra's folders and files are where they belong."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,55 @@ def test_a_launcher_is_not_used_and_a_warning_says_what_to_write(tmp_path, chose
     assert len(Study.load(tmp_path / "sweep" / "greyhound.db").trials) == 1
 
 
+def tiny(folder, *arguments, body="return cfg.x"):
+    (folder / "app.py").write_text(
+        f"import hydra\n\n@hydra.main(config_path=None, version_base='1.3')\ndef main(cfg):\n    {body}\n\nmain()\n"
+    )
+    options = ["workers=1", "sampler=random"]
+    return subprocess.run(
+        [sys.executable, "app.py", "-m", "hydra/sweeper=greyhound", *(f"hydra.sweeper.{each}" for each in options),
+         *arguments],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("given", [(), ("hydra.sweep.dir=a b/c",), ("hydra.sweeper.storage=tune.db",)])
+def test_the_last_line_goes_on_with_the_study(tmp_path, given):
+    done = tiny(tmp_path, "hydra.sweeper.budget=1 trials", "+x=interval(0, 1)", *given)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = done.stdout.splitlines()[-1]
+    assert told.startswith("continue: run the program again with a larger budget: ")
+    again = shlex.split(told.partition("budget: ")[2].replace("1 trials", "2 trials"))
+    subprocess.run(again, cwd=tmp_path, capture_output=True, check=True)
+    (file,) = tmp_path.glob("**/*.db")
+    assert len(Study.load(file).trials) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("+x=1", "there is nothing to sweep: write for example"),
+        ("+x=tag(log, interval(0, 1))", "x: low must be above 0 with log=True; got low=0.0."),
+        ("+x=choice({a: 1}, {b: 2})", "x: a choice must be text, a number"),
+    ],
+)
+def test_what_cannot_be_swept_is_told_in_a_sentence(tmp_path, argument, message):
+    done = tiny(tmp_path, "hydra.sweeper.budget=1 trials", argument)
+    assert done.returncode == 1
+    assert done.stderr.startswith(message)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_jobs_all_fail_has_failed(tmp_path):
+    done = tiny(tmp_path, "hydra.sweeper.budget=2 trials", "+x=interval(0, 1)", body="raise ValueError('a mistake')")
+    assert done.returncode == 1
+    assert done.stderr.startswith("every job failed; the last error: ValueError: a mistake\n")
+    assert len(Study.load(next(tmp_path.glob("**/greyhound.db"))).trials) == 2
+
+
 def sweep_of(text):
     return OverridesParser.create().parse_override(text)
 
@@ -103,7 +153,8 @@ def test_the_applications_own_value_is_the_default():
 
 
 @pytest.mark.parametrize(
-    "value", [0.1, 1e-7, 3, -2, True, None, "adamw", "a b", "it's", 'say "hi"', "true", "1e3", "a,b=[c]", (1, "x y")]
+    "value",
+    [0.1, 1e-7, 3, -2, True, None, "adamw", "a b", "/a/b-c", "it's", 'say "hi"', "true", "1e3", "a,b=[c]", (1, "x y")],
 )
 def test_a_value_comes_back_from_an_override(value):
     found = sweep_of(f"x={written(value)}").value()

@@ -10,12 +10,14 @@ early or paused; with `greyhound.integrations.hydra.current_trial().checkpoint(.
 from __future__ import annotations
 
 import re
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from greyhound import display
 from greyhound._lazy import require
 from greyhound.errors import EvaluationError, SpaceError
 from greyhound.evaluators.live import LiveTrial
@@ -26,7 +28,7 @@ from greyhound.tuning import tune
 if TYPE_CHECKING:
     from greyhound.study import Study
 
-_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
+_PLAIN = re.compile(r"[A-Za-z_/][\w./-]*")
 _WORDS = ("true", "false", "null", "nan", "inf", "on", "off", "yes", "no")
 
 
@@ -36,8 +38,8 @@ def sweep(
     """Run a sweep; its study. arguments: overrides, sweeps among them. options: those of `tune`.
 
     The study is kept in greyhound.db in the sweep's folder, unless storage is given; results go to
-    optimization_results.yaml there. EvaluationError where there is nothing to sweep; a warning where a launcher was
-    chosen, which is not used.
+    optimization_results.yaml there. EvaluationError where there is nothing to sweep, or every job failed; SpaceError
+    where a sweep makes no parameter; a warning where a launcher was chosen, which is not used.
     """
     omegaconf = require("omegaconf", "hydra")
     parser = require("hydra.core.override_parser.overrides_parser", "hydra").OverridesParser
@@ -55,8 +57,16 @@ def sweep(
     keys = {name: each.get_key_element() for name, each in swept.items()}
     task = _Task(hydra_context, task_function, config, tuple(fixed), keys, state)
     known = {name: _plain(value) for name, value in options.items() if value is not None}
-    study = tune(task, space, **{"storage": folder / "greyhound.db", **known})
+    place = f"hydra.sweep.dir={written(str(config.hydra.sweep.dir))}"  # by default a new one each time
+    token = display.AGAIN.set(() if "storage" in known or place in sys.argv else (place,))
+    try:
+        study = tune(task, space, **{"storage": folder / "greyhound.db", **known})
+    finally:
+        display.AGAIN.reset(token)
     omegaconf.OmegaConf.save(omegaconf.OmegaConf.create(_results(study)), folder / "optimization_results.yaml")
+    errors = [trial.error.strip().splitlines()[-1] for trial in study.trials if trial.state.failed and trial.error]
+    if errors and len(errors) == len(study.trials):
+        raise EvaluationError(f"every job failed; the last error: {errors[-1]}")
     return study
 
 
@@ -99,21 +109,27 @@ def parameter(override: Any, usual: Any = None) -> Parameter:
     choice(...) is a Categorical, or an Ordinal by tag(ordinal, choice(...)); interval(a, b) a Float, and
     int(interval(a, b)) an Int, by magnitude with tag(log, ...); range(a, b, step) its values. SpaceError otherwise.
     """
+    try:
+        made = _parameter(override)
+    except SpaceError as error:
+        raise SpaceError(f"{override.key_or_group}: {error}") from None
+    if usual is None or not made.contains(usual):
+        return made
+    return parameter_from_dict(override.key_or_group, {**made.to_dict(), "default": usual})
+
+
+def _parameter(override: Any) -> Parameter:
     sweep = override.value()
     tags = getattr(sweep, "tags", ())
     if override.is_choice_sweep():
         values = [_plain(value) for value in override.sweep_iterator()]
-        made: Parameter = Ordinal(values) if "ordinal" in tags else Categorical(values)
-    elif override.is_interval_sweep():
+        return Ordinal(values) if "ordinal" in tags else Categorical(values)
+    if override.is_interval_sweep():
         whole = isinstance(sweep.start, int) and isinstance(sweep.end, int)
-        made = (Int if whole else Float)(sweep.start, sweep.end, log="log" in tags)
-    elif override.is_range_sweep():
-        made = Ordinal(list(sweep.range()))
-    else:
-        raise SpaceError(f"{override.key_or_group}: a sweep is written choice(...), interval(...) or range(...).")
-    if usual is None or not made.contains(usual):
-        return made
-    return parameter_from_dict(override.key_or_group, {**made.to_dict(), "default": usual})
+        return (Int if whole else Float)(sweep.start, sweep.end, log="log" in tags)
+    if override.is_range_sweep():
+        return Ordinal(list(sweep.range()))
+    raise SpaceError("a sweep is written choice(...), interval(...) or range(...).")
 
 
 def written(value: Any) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.errors import CompactHydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -52,8 +53,12 @@ class GreyhoundSweeper(Sweeper):  # type: ignore[misc]
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Tune; the study."""
+        """Tune; the study. CompactHydraException, which Hydra tells without a traceback, where something is wrong."""
+        from greyhound.errors import GreyhoundError
         from greyhound.integrations.hydra import sweep
 
         written = [f"{key}={value}" for key, value in (self.params or {}).items()]
-        return sweep(self.hydra_context, self.task_function, self.config, [*written, *arguments], self.options)
+        try:
+            return sweep(self.hydra_context, self.task_function, self.config, [*written, *arguments], self.options)
+        except GreyhoundError as error:
+            raise CompactHydraException(str(error)) from error
