@@ -92,6 +92,40 @@ def test_batches_go_on_in_the_middle_of_an_epoch(workers, train_in_parts):
     assert [metrics["epoch"] for _, metrics in broken] == [0, 0, 0, 1, 1, 1, 1, 2]
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_training_with_dropout_goes_on_bit_for_bit_in_the_middle_of_an_epoch(workers, train_in_parts):
+    def train(trial):
+        torch.manual_seed(trial.seed)
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+        examples = torch.utils.data.TensorDataset(INPUTS, TARGETS)
+        batches = Batches(examples, 12, seed=trial.seed, num_workers=workers, drop_last=True)
+        step = trial.checkpoint(model=model, optimizer=optimizer, batches=batches)
+        while step < 5:
+            for inputs, targets in batches:
+                loss = (model(inputs) - targets).square().mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                step += 1
+                trial.report(step, score=loss)
+                if step == 5:
+                    break
+
+    unbroken, _ = train_in_parts(train, {}, max_steps=5)
+    broken, _ = train_in_parts(train, {}, pauses=[1, 2, 3], max_steps=5)
+    assert broken == unbroken
+
+
+def test_batches_may_leave_out_the_last_and_take_no_sampler():
+    batches = Batches(range(10), 3, drop_last=True)
+    assert [len(batch) for batch in batches] == [3] * len(batches) == [3, 3, 3]
+    assert batches.epoch == 1
+    assert len(Batches(range(9), 3, drop_last=True)) == len(Batches(range(9), 3)) == 3
+    with pytest.raises(EvaluationError, match="Batches: batch_sampler is not taken"):
+        Batches(range(10), 3, batch_sampler=[[0]])
+
+
 def test_an_epoch_of_batches_has_each_item_once_and_orders_differ():
     batches = Batches(range(10), 3, seed=1)
     first, second = (torch.cat(list(batches)).tolist() for _ in range(2))
