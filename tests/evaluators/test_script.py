@@ -76,6 +76,27 @@ def test_parameters_become_flags(program, job, line):
     ]  # fmt: skip
 
 
+READS_FLAGS = """
+    import argparse, json
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--x", required=True)
+    json.dump(parser.parse_args().x, open("argv.json", "w"))
+    print(json.dumps({"score": 1}))
+"""
+
+
+@pytest.mark.parametrize("text", ["-x", "--flag", "-", "-1e-05", "", "a b", "-a b", "--x=1", "{lr}"])
+def test_a_text_reaches_a_script_that_reads_flags_with_argparse(text, program, job, line):
+    assert argv(program(READS_FLAGS), job(params={"x": text}), line) == text
+
+
+@pytest.mark.parametrize("template", [(), ("--x", "{x}")])
+@pytest.mark.parametrize("number", [-1e-05, -5e-324, -1.5e300, -0.5, -2, 1e-05, None])
+def test_a_number_reaches_a_script_that_reads_flags_with_argparse(number, template, program, job, line):
+    told = argv(program(READS_FLAGS, *template), job(params={"x": number}), line)
+    assert (told == "") if number is None else type(number)(told) == number
+
+
 def test_no_shell_is_between(program, job, line):
     text = "a b; echo $HOME \"'`id`\\ * ü\n--x"
     assert argv(program(ARGUMENTS), job(params={"x": text}), line) == ["--x", text]
@@ -104,7 +125,7 @@ plain = st.text(st.characters(codec="utf-8", exclude_characters="{}\0"), min_siz
 
 
 @given(
-    params=st.dictionaries(st.sampled_from("abcd"), st.integers() | st.floats() | plain),
+    params=st.dictionaries(st.sampled_from("abcd"), st.integers() | st.floats(min_value=0) | plain),
     template=st.lists(
         plain.filter(lambda word: not word.startswith("-")) | st.sampled_from(["{a}", "{b}", "{c}", "{d}"]), max_size=8
     ),

@@ -62,6 +62,11 @@ Without a template every parameter is appended as `--name value`. In a template,
 `{params_json}` are the trial's. Words
 of parameters that a configuration does not have are left out together with the flag before them. A script that
 keeps its own checkpoint in `{directory}` goes on from it when its trial is resumed; another starts over.
+
+Values are written so that `argparse` takes them: a negative number without an exponent (`-0.00001`), a text that begins
+with `-` as `--name=value` (in a template write `--name={name}` yourself), truth values as `true` and `false`, `None` as
+an empty word, a list as JSON (`[8, 16]`, to be read with `type=json.loads`). Mind that `argparse`'s `type=bool` takes
+every word but an empty one for True: write `type=lambda word: word == "true"`.
 """
 
 

@@ -23,6 +23,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,7 +57,8 @@ class Script:
     {name} placeholders make it a template: {name} is a parameter, {seed}, {trial}, {max_steps},
     {directory} (the trial's own folder), {params_json}, {fold}, {folds} and {repeat} are the trial's, {{ and }} are
     braces. Words of parameters that a configuration does not have are left out, with the flag before them. Without
-    placeholders every parameter is appended as --name value; truth values are written true and false.
+    placeholders every parameter is appended as --name value, a text that begins with "-" as --name=value. Truth values
+    are written true and false, None as nothing, lists as JSON, negative numbers without an exponent.
     tensorboard: a folder to watch for event files of the script; needs the extra "tensorboard".
     EvaluationError where the program does not exist.
     """
@@ -119,7 +121,7 @@ class Script:
         }
         words = list(_filled(self.command, {**own, **values}))
         if not any(True for word in self.command for _ in _placeholders(word)):
-            words += [part for name, text in values.items() for part in (f"--{name}", text)]
+            words += [word for name, value in job.params.items() for word in _flag(name, value)]
         return words
 
 
@@ -319,12 +321,21 @@ def _filled(words: Sequence[str], values: Mapping[str, str]) -> Iterator[str]:
         yield _PLACEHOLDER.sub(fill, held)
 
 
+def _flag(name: str, value: Any) -> tuple[str, ...]:
+    """The words that give a parameter: argparse takes a text that begins with "-" for a flag if it stands alone."""
+    text = _text(value)
+    return (f"--{name}={text}",) if isinstance(value, str) and text.startswith("-") else (f"--{name}", text)
+
+
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple | list | dict):
         return json.dumps(value)
-    return "" if value is None else str(value)
+    text = "" if value is None else str(value)
+    if isinstance(value, float) and text.startswith("-") and "e" in text:
+        return format(Decimal(text), "f")  # argparse takes -1e-05 for a flag
+    return text
 
 
 def _braced(names: Sequence[str]) -> str:
