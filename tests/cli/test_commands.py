@@ -133,6 +133,21 @@ def test_arguments_and_templates_reach_the_script(folder, greyhound):
     assert re.search(r"\['x=0.5', 'seed=\d+'\]", log)
 
 
+def test_parameters_reach_the_script_beside_what_is_the_trial_s(folder, greyhound):
+    script = (folder / "train.py").read_text().replace('"--pace"', '"--out")\nparser.add_argument("--pace"')
+    (folder / "train.py").write_text(script)
+    ok(greyhound(*RUN, "--budget", "4 trials", "--no-report", "--", "--out", "{directory}"))
+    trials = Study.load("train.db").trials
+    assert [trial.metrics["score"] for trial in trials] == [pytest.approx(4 * trial.params["x"]) for trial in trials]
+
+
+def test_parameters_that_a_template_leaves_out_are_told_in_a_sentence(folder, greyhound):
+    told = greyhound(*RUN, "--budget", "1 trial", "--no-report", "--command", "python train.py --x {x} --kind a")
+    ok(told)
+    assert told.stderr.startswith("warning: command: no word of it holds {kind}, so")
+    assert len(told.stderr.splitlines()) == 1
+
+
 def test_a_function_is_tuned_by_its_import_path(folder, greyhound):
     (folder / "work.py").write_text("def train(trial):\n    return {'score': trial.params['x']}\n")
     told = ok(greyhound("run", "work:train", "--space", "space.yaml", "--maximize", "score", "--budget", "4 trials"))

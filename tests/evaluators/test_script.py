@@ -110,6 +110,26 @@ def test_a_template_takes_what_belongs_to_the_trial(program, job, line, tmp_path
     ]  # fmt: skip
 
 
+def test_a_command_that_names_no_parameter_has_them_all_appended(program, job, line, tmp_path):
+    evaluator = program(ARGUMENTS, "--out", "{directory}", "--seed={seed}")
+    assert argv(evaluator, job(params={"lr": 0.1, "kind": "sgd"}), line) == [
+        "--out", str(tmp_path / "trial"), "--seed=7", "--lr", "0.1", "--kind", "sgd",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["{momentum}", "{params_json}"])
+def test_nothing_is_appended_to_a_template(word, program, job, line):
+    told = argv(program(ARGUMENTS, "-v", word), job(params={"kind": "adam"}), line)
+    assert "--kind" not in told
+
+
+def test_a_template_that_leaves_parameters_out_is_warned_of():
+    with pytest.warns(UserWarning, match=r"command: no word of it holds \{kind\}, \{lr\}, so"):
+        Script((sys.executable, "{width}", "{seed}")).check(["lr", "width", "kind"])
+    for words in (["{lr}", "{width}"], ["{lr}", "{params_json}"], ["{seed}"], []):
+        Script((sys.executable, *words)).check(["lr", "width"])
+
+
 def test_doubled_braces_are_braces_without_a_placeholder_too(program, job, line):
     assert argv(program(ARGUMENTS, '{{"a": 1}}'), job(params={}), line) == ['{"a": 1}']
 
@@ -137,7 +157,8 @@ def test_a_template_is_filled_word_by_word_whatever_the_words(params, template):
             expected.append(word)
         elif word[1] in params:
             expected.append(str(params[word[1]]))
-    assert Script((sys.executable, "{seed}", *template)).words(Job(3, params, 7)) == [sys.executable, "7", *expected]
+    words = Script((sys.executable, "{seed}{x}", *template)).words(Job(3, {**params, "x": 0}, 7))
+    assert words == [sys.executable, "70", *expected]
 
 
 def test_an_unknown_placeholder_is_told_with_those_there_are():

@@ -8,6 +8,8 @@ Exit codes: 0 done; 1 the study ended and no trial has a usable value; 2 wrong u
 from __future__ import annotations
 
 import sys
+import warnings
+from typing import Any
 
 from greyhound.errors import EvaluationError, GreyhoundError, StorageError
 
@@ -15,9 +17,10 @@ DONE, NO_VALUE, USAGE, STORAGE, TRAINING, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def main() -> None:
-    """Run the command line; what Greyhound raises is told in one sentence."""
+    """Run the command line; what Greyhound raises or warns of is told in one sentence."""
     from greyhound.cli.app import app
 
+    warnings.showwarning = _warned
     try:
         app()
     except GreyhoundError as error:
@@ -27,6 +30,10 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         sys.stderr.close()
+
+
+def _warned(message: Warning | str, *_: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def exit_code(error: GreyhoundError) -> int:

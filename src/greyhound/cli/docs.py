@@ -57,9 +57,10 @@ _SCRIPTS = """## How a script tells its metrics
   Run by hand, that prints the line of JSON.
 - Or it writes TensorBoard scalars into the folder given by `--tensorboard`.
 
-Without a template every parameter is appended as `--name value`. In a template, `{name}` is a parameter;
-`{seed}`, `{trial}`, `{max_steps}`, `{fold}`, `{folds}`, `{repeat}`, `{directory}` (the trial's own folder) and
-`{params_json}` are the trial's. Words
+Every parameter is appended as `--name value`, unless the command says itself where parameters go: `{name}` is a
+parameter, `{params_json}` all of them. Then only those that it names reach the script, and a warning tells which it
+leaves out. `{seed}`, `{trial}`, `{max_steps}`, `{fold}`, `{folds}`, `{repeat}` and `{directory}` (the trial's own
+folder) may stand in any command, as in `greyhound run train.py -- --out {directory}`. Words
 of parameters that a configuration does not have are left out together with the flag before them. A script that
 keeps its own checkpoint in `{directory}` goes on from it when its trial is resumed; another starts over.
 

@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -53,12 +54,12 @@ _DIE_WITH_PARENT = "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);os.execvp(
 class Script:
     """Trains by running a command.
 
-    command: the program and its arguments; a first word ending in .py is run by this Python. Words with
-    {name} placeholders make it a template: {name} is a parameter, {seed}, {trial}, {max_steps},
-    {directory} (the trial's own folder), {params_json}, {fold}, {folds} and {repeat} are the trial's, {{ and }} are
-    braces. Words of parameters that a configuration does not have are left out, with the flag before them. Without
-    placeholders every parameter is appended as --name value, a text that begins with "-" as --name=value. Truth values
-    are written true and false, None as nothing, lists as JSON, negative numbers without an exponent.
+    command: the program and its arguments; a first word ending in .py is run by this Python. In its words {name} is
+    a parameter, {seed}, {trial}, {max_steps}, {directory} (the trial's own folder), {params_json}, {fold}, {folds} and
+    {repeat} are the trial's, {{ and }} are braces. Words of parameters that a configuration does not have are left
+    out, with the flag before them. Where no word names a parameter or {params_json}, every parameter is appended as
+    --name value, a text that begins with "-" as --name=value. Truth values are written true and false, None as
+    nothing, lists as JSON, negative numbers without an exponent.
     tensorboard: a folder to watch for event files of the script; needs the extra "tensorboard".
     EvaluationError where the program does not exist.
     """
@@ -82,7 +83,10 @@ class Script:
             require("tensorboard", "tensorboard")
 
     def check(self, names: Collection[str]) -> None:
-        """EvaluationError where the template has a placeholder that is neither a parameter nor ours."""
+        """EvaluationError where the template has a placeholder that is neither a parameter nor ours.
+
+        names: of all parameters. Warns of those that a template leaves out.
+        """
         known = (*names, *_OWN_PLACEHOLDERS)
         for word in self.command:
             for name in _placeholders(word):
@@ -90,6 +94,13 @@ class Script:
                     raise EvaluationError(
                         f"command: unknown placeholder {{{name}}} in {word!r}; there are {_braced(known)}."
                     )
+        left_out = [] if "params_json" in self._placeholders else sorted(set(names) - self._placeholders)
+        if left_out and self._is_template(names):
+            warnings.warn(
+                f"command: no word of it holds {_braced(left_out)}, so their values do not reach the script; write "
+                f"each parameter, {{params_json}} for all, or none to have all appended as flags.",
+                stacklevel=4,
+            )
 
     def __call__(self, job: Job, channel: Channel) -> Outcome:
         """Run the script for one job; FAILED where it reports what cannot be taken."""
@@ -120,9 +131,19 @@ class Script:
             "repeat": str(job.repeat),
         }
         words = list(_filled(self.command, {**own, **values}))
-        if not any(True for word in self.command for _ in _placeholders(word)):
+        if not self._is_template(job.params):
             words += [word for name, value in job.params.items() for word in _flag(name, value)]
         return words
+
+    @property
+    def _placeholders(self) -> set[str]:
+        return {name for word in self.command for name in _placeholders(word)}
+
+    def _is_template(self, names: Collection[str]) -> bool:
+        """Whether it says itself where parameters go, `names` or any that a configuration does not have."""
+        return any(
+            name in names or name == "params_json" or name not in _OWN_PLACEHOLDERS for name in self._placeholders
+        )
 
 
 class _Run:
