@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from greyhound.cli.app import app
+from greyhound.cli.arguments import default_stem
 from greyhound.errors import StorageError, StudyError
 from greyhound.study import Study
 from greyhound.trial import TrialState
@@ -146,6 +147,15 @@ def test_parameters_that_a_template_leaves_out_are_told_in_a_sentence(folder, gr
     ok(told)
     assert told.stderr.startswith("warning: command: no word of it holds {kind}, so")
     assert len(told.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "stem"),
+    [("train.py", "train"), ("a.b/train.v2.py", "train.v2"), ("a/train.v2.py:main", "train.v2"),
+     ("package.train:main", "train"), ("train:main", "train")],
+)  # fmt: skip
+def test_a_study_file_is_named_after_what_is_tuned(target, stem):
+    assert default_stem(target) == stem
 
 
 def test_a_function_is_tuned_by_its_import_path(folder, greyhound):

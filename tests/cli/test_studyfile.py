@@ -64,6 +64,20 @@ def test_paths_are_relative_to_the_file(folder):
     assert settings["storage"] == str(inner / "t.db")
 
 
+@pytest.mark.parametrize("name", ["study.yaml", "my.study.yml"])
+def test_the_study_is_kept_beside_its_file_under_the_same_name(name, folder, greyhound):
+    inner = folder / "inner"
+    inner.mkdir()
+    path = inner / name
+    path.write_text("space: ../space.yaml\ncommand: python train.py\nmaximize: score\nbudget: 1 trial\nworkers: 1")
+    run = greyhound("run", path, "--no-report")
+    assert run.returncode == 0, run.stderr
+    assert len(Study.load(path.with_suffix(".db")).trials) == 1
+    assert "1 trials: 1 completed" in greyhound("status", path).stdout
+    again = greyhound("resume", path, "--add", "1 trial", "--no-report")
+    assert "2 trials: 2 completed" in again.stdout, again.stderr
+
+
 def test_the_space_may_be_inline(tmp_path):
     assert read_study_file(written(tmp_path, STUDY))["space"] == Space(
         x=Float(0, 1, default=0.5), kind=Categorical(["a", "b"], default="a")

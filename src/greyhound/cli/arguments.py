@@ -22,7 +22,13 @@ def locate(study: str, name: str | None) -> tuple[str, str | None]:
     if not study.endswith((".yaml", ".yml")):
         return study, name
     settings = read_study_file(Path(study))
-    return settings.get("storage", f"{Path(study).stem}.db"), name or settings.get("name")
+    return settings["storage"], name or settings.get("name")
+
+
+def default_stem(target: str) -> str:
+    """What the study file of a script or a function is named after: "train" for train.py and package.train:main."""
+    file, _, function = target.partition(":")
+    return Path(file).stem if file.endswith(".py") or not function else file.rpartition(".")[2]
 
 
 def read_history(study: str, name: str | None) -> History:

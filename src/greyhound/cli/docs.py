@@ -30,7 +30,8 @@ _HEAD = """# Command line
 _STUDY_FILE = """## Study files
 
 What `greyhound run` takes as flags may stand in a file: `greyhound run study.yaml`. Flags given beside it win.
-Paths count from the file. What is wrong in it is told with its line.
+Paths count from the file, and without `storage` the study is kept beside it: `study.db` for `study.yaml`. What is
+wrong in it is told with its line.
 
 ```yaml
 space:                                   # or the name of a file that holds it

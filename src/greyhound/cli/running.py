@@ -12,7 +12,7 @@ import typer
 from greyhound import cli
 from greyhound.analysis import ranking
 from greyhound.budget import parse_seconds
-from greyhound.cli.arguments import NameOption, StudyArgument, locate, worker_count
+from greyhound.cli.arguments import NameOption, StudyArgument, default_stem, locate, worker_count
 from greyhound.cli.results import write_report
 from greyhound.cli.studyfile import read_space_file, read_study_file
 from greyhound.display import how_to_continue, make_display
@@ -99,7 +99,7 @@ def run(
         if settings.get("scheduler", "auto") == "auto":
             one = len(read_objectives(settings.get("maximize", ()), settings.get("minimize", ()))) == 1
             settings["scheduler"] = "racing" if one else "none"
-    settings.setdefault("storage", f"{Path(target.partition(':')[0]).stem.rpartition('.')[2]}.db")
+    settings.setdefault("storage", f"{default_stem(target)}.db")
     study = Study(**settings, target={**source, **options}, devices_per_trial=options["gpus_per_trial"] or 1)
     check_placeholders(evaluator, study)
     if not len(study.history):

@@ -9,6 +9,7 @@ import typer
 
 from greyhound import cli, scaling
 from greyhound.budget import parse_seconds
+from greyhound.cli.arguments import default_stem
 from greyhound.cli.studyfile import read_space_file
 from greyhound.errors import EvaluationError, StudyError
 from greyhound.evaluators.script import Script
@@ -54,7 +55,7 @@ def scale(
         predict=predict,
         parameter=parameter,
         size_parameter=size_parameter,
-        storage=storage or f"{Path(target.partition(':')[0]).stem.rpartition('.')[2]}-scale.db",
+        storage=storage or f"{default_stem(target)}-scale.db",
         progress=False if quiet else "auto",
         workers=int(workers) if workers.isdecimal() else workers,
         gpus_per_trial=gpus_per_trial,

@@ -71,6 +71,7 @@ KEYS: Mapping[str, tuple[str, Check]] = {
 def read_study_file(path: Path) -> dict[str, Any]:
     """The settings in a study file, the space as a Space, paths made relative to the current folder.
 
+    Where it names no storage, that is the file of its own name beside it: my.study.db for my.study.yaml.
     StudyError or SpaceError in one sentence, with the line.
     """
     text, source = read_text(path, "YAML")
@@ -98,7 +99,8 @@ def read_study_file(path: Path) -> dict[str, Any]:
         raise StudyError(f"{line(key)}: {error}") from error
     if ("command" in data) == ("function" in data):
         raise StudyError(f"{line()}: give either command (a script) or function (an import path).")
-    return {**data, **_resolved(data, path.parent, locator(lines, source, ("space",)))}
+    storage = str(path.with_suffix(".db"))
+    return {"storage": storage, **data, **_resolved(data, path.parent, locator(lines, source, ("space",)))}
 
 
 def _resolved(data: Mapping[str, Any], folder: Path, where: Callable[..., str]) -> dict[str, Any]:
