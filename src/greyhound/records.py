@@ -104,7 +104,8 @@ def _file(path: Path) -> Callable[[], History]:
 
 def _anywhere(url: str) -> str:
     """The URL as it holds in any folder."""
+    from greyhound.storage import to_url
     from greyhound.storage.sql import sqlite_path
 
     path = sqlite_path(url)
-    return url if path is None else f"sqlite:///{path.absolute()}"
+    return url if path is None else to_url(path.absolute())

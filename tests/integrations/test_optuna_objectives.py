@@ -45,7 +45,7 @@ def test_an_objective_runs_in_optuna_and_then_here(tmp_path):
 
 def test_worker_processes_read_the_study_from_its_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    study = gh.tune(objective, storage="s.db", budget="8 trials", workers=2, sampler="random", **QUIET)
+    study = gh.tune(objective, storage="a%20study?.db", budget="8 trials", workers=2, sampler="random", **QUIET)
     check(study, 8)
     assert any(trial.attrs["seen"][1] is not None for trial in study.trials)
 

@@ -10,6 +10,7 @@ import pytest
 import greyhound as gh
 from greyhound.errors import SpaceError, StorageError
 from greyhound.integrations.optuna import add_trials, distributions_of, export_study, import_study, space_of
+from greyhound.storage import to_url
 from greyhound.trial import TrialState
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -54,8 +55,8 @@ def journal(path):
 
 @pytest.mark.parametrize("kind", ["study", "storage", "url", "sqlite file", "journal file"])
 def test_a_study_comes_from_every_storage_and_goes_on(kind, tmp_path):
-    path = tmp_path / "optuna.store"
-    storage = {"study": None, "journal file": journal(path), "storage": journal(path)}.get(kind, f"sqlite:///{path}")
+    path = tmp_path / "optuna%20what?.store"
+    storage = {"study": None, "journal file": journal(path), "storage": journal(path)}.get(kind, to_url(path))
     theirs = filled(storage)
     source = {"study": theirs, "storage": storage, "url": storage}.get(kind, path)
     ours = import_study(source, storage=tmp_path / "ours.db", study_name="ours")

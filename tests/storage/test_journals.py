@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from greyhound.errors import StorageError
 from greyhound.events import Beat, load
-from greyhound.storage import Memory, open_journal, to_url
+from greyhound.storage import Memory, open_journal, shown, to_url
 from greyhound.storage.sql import SCHEMA_VERSION, Sql, study_names
 from greyhound.testing.journals import CHECKS
 
@@ -118,6 +118,18 @@ def test_the_only_study_needs_no_name(tmp_path):
     path = tmp_path / "study.db"
     open_journal(path, "digits").append([Beat(1.0, "a")])
     assert len(open_journal(path).read(0)) == 1
+
+
+@pytest.mark.parametrize("name", ["a%20b.db", "what?.db", "one#two.db", "é @ 1:2+3.db", "file:x.db", "a\\b.db"])
+def test_a_file_name_may_hold_what_means_something_in_a_url(name, tmp_path):
+    path = tmp_path / f"in {name}" / name
+    path.parent.mkdir()
+    open_journal(path).append([Beat(1.0, "a")])
+    assert [file.name for file in path.parent.glob("*.db")] == [name]
+    journal = open_journal(path, create=False)
+    assert len(journal.read(0)) == 1
+    assert shown(journal.url) == str(path)
+    assert study_names(journal.url) == ["study"]
 
 
 @pytest.mark.parametrize(

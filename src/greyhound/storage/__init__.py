@@ -41,7 +41,11 @@ def open_journal(storage: str | Path | Journal | None, name: str | None = None, 
 def to_url(storage: str | Path) -> str:
     """A file name as the URL of a SQLite database; a URL as it is."""
     text = str(storage)
-    return text if "://" in text else f"sqlite:///{text}"
+    if "://" in text:
+        return text
+    import sqlalchemy as sa
+
+    return sa.URL.create("sqlite", database=text).render_as_string(hide_password=False)
 
 
 def folder_beside(journal: Journal) -> Path | None:

@@ -24,6 +24,7 @@ from greyhound.evaluators.objective import distribution_of, frozen, plain
 from greyhound.integrations.optuna.distributions import parameter_of
 from greyhound.integrations.optuna.mirror import FINISHED, OWNER, objectives
 from greyhound.space import Categorical, Parameter, Space
+from greyhound.storage import to_url
 from greyhound.study import Study
 from greyhound.trial import TrialState, derive_seed
 
@@ -131,7 +132,7 @@ def _opened(source: Any, name: str | None) -> optuna.Study:
         with open(path, "rb") as file:
             is_sqlite = file.read(len(_SQLITE)) == _SQLITE
         if is_sqlite:
-            storage = f"sqlite:///{path}"
+            storage = to_url(path)
         else:
             backend = optuna.storages.journal.JournalFileBackend(str(path))
             storage = optuna.storages.JournalStorage(backend)
