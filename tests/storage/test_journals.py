@@ -1,11 +1,15 @@
 """Every journal keeps the promises of the conformance suite; SQLite's own ones besides."""
 
 import contextlib
+import os
 import secrets
+import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -130,6 +134,60 @@ def test_a_file_name_may_hold_what_means_something_in_a_url(name, tmp_path):
     assert len(journal.read(0)) == 1
     assert shown(journal.url) == str(path)
     assert study_names(journal.url) == ["study"]
+
+
+@contextlib.contextmanager
+def not_to_be_written(folder):
+    """The folder and its files are read-only, and root is somebody else, who may read anything."""
+    for path in (*folder.iterdir(), folder):
+        path.chmod(0o555)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+@pytest.fixture
+def shared():
+    """A folder that everybody can reach."""
+    with tempfile.TemporaryDirectory(prefix="greyhound-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+def test_a_study_in_a_read_only_folder_is_read(shared):
+    path = shared / "a %20 study?.db"
+    with contextlib.closing(open_journal(path)) as journal:
+        journal.append([Beat(1.0, "a")])
+    with not_to_be_written(shared):
+        journal = open_journal(path, create=False)
+        assert [event.time for event in journal.read(0)] == [1.0]
+        with pytest.raises(StorageError, match="readonly database"):
+            journal.append([Beat(2.0, "a")])
+    assert [file.name for file in shared.iterdir()] == [path.name]
+
+
+def test_a_study_that_another_writes_is_read_up_to_its_last_event(shared):
+    with contextlib.closing(open_journal(shared / "study.db")) as writing:
+        writing.append([Beat(1.0, "a")])
+        with not_to_be_written(shared):
+            journal = open_journal(shared / "study.db", create=False)
+            writing.append([Beat(2.0, "a")])
+            assert [event.time for event in journal.read(0)] == [1.0, 2.0]
+
+
+def test_events_that_a_read_only_folder_hides_are_missed_by_nobody(shared, tmp_path):
+    with contextlib.closing(open_journal(tmp_path / "study.db")) as journal:
+        journal.append([Beat(1.0, "a")])
+        for name in ("study.db", "study.db-wal"):
+            shutil.copy(tmp_path / name, shared)
+    with not_to_be_written(shared), pytest.raises(StorageError, match="last events are in study"):
+        open_journal(shared / "study.db", create=False)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ every process; a power cut may lose the last moments but never damages the file.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -176,19 +177,46 @@ def _sqlite(url: str, path: Path, create: bool) -> sa.Engine:
         raise StorageError(f"{path}: is a folder; a study is kept in a file.")
     if not path.parent.is_dir():
         raise StorageError(f"{path}: the folder {path.parent} does not exist.")
-    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False})
+    read_only = not create and _is_read_only(path)
+    address = _unchanging(path) if read_only else url
+    engine = sa.create_engine(address, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False})
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions begin where _begin says so
-        _write_ahead(connection)
-        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.isolation_level = None  # transactions begin where `begin` says so
+        if not read_only:
+            _write_ahead(connection)
+            connection.execute("PRAGMA synchronous = NORMAL")
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(_READS) else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether SQLite cannot make its own files beside a study file, which it needs even to read one, nor finds them.
+
+    StorageError where it would miss what is not in the study file yet.
+    """
+    if os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        return False
+    log, index = (path.with_name(f"{path.name}-{ending}") for ending in ("wal", "shm"))
+    if not log.exists() or log.stat().st_size == 0:
+        return True
+    if not index.exists():
+        raise StorageError(
+            f"{path}: its last events are in {log.name}, and cannot be read in a folder that is read-only; copy "
+            f"both files to a folder of your own."
+        )
+    return False  # another process has made them
+
+
+def _unchanging(path: Path) -> sa.URL:
+    """The URL of a SQLite file that nobody writes to."""
+    query = {"mode": "ro", "immutable": "1", "uri": "true"}
+    return sa.URL.create("sqlite", database=path.absolute().as_uri(), query=query)
 
 
 def _write_ahead(connection: Any) -> None:
