@@ -69,6 +69,14 @@ def test_all_find_what_dominates_and_goes_one_way(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("scale", [1e-300, 1e300, -1.7e308])
+def test_values_may_be_as_large_or_small_as_numbers_go(scale, method):
+    line = importance(history_of(SPACE, lambda p: scale * (2 * p["b"] - 1), 40), method)
+    assert next(iter(line)) == "b"
+    assert line["b"] > 0.5
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_the_direction_of_the_objective_does_not_matter_to_a_line(method):
     up = (Objective("loss", True),)
     rising = importance(history_of(SPACE, lambda p: 3 * decades(p) + 0.3 * p["b"], 60, objectives=up), method)

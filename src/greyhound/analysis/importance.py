@@ -94,7 +94,7 @@ def importance(history: History, method: str = "ped-anova", metric: str | None =
     losses = _losses(history, _objective(history, metric))
     known = np.flatnonzero(np.isfinite(losses))
     shares = dict.fromkeys(history.space.names, 0.0)
-    if len(known) >= _FEWEST and np.ptp(losses[known]) > 0:
+    if len(known) >= _FEWEST and losses[known].min() < losses[known].max():
         shares |= METHODS[method](history, known, losses[known])
     total = sum(shares.values())
     if total > 0:
@@ -165,6 +165,7 @@ def fanova(history: History, known: Ints, losses: Floats) -> dict[str, float]:
     import numpy as np
 
     rng = np.random.default_rng(0)
+    losses = losses / (np.abs(losses).max() or 1.0)  # so that their squares are finite; shares know no scale
     features = rng.random((len(known), len(history.space)))
     names = list(history.space)
     for name, seen in _observed(history, known, losses):
