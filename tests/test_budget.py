@@ -46,6 +46,12 @@ def test_reads_what_people_write(text, budget):
         "0 trials",
         "1.5 trials",
         "2h 3",
+        "500ms",
+        "2 hs",
+        "9" * 400 + " trials",
+        "9" * 400 + " s",
+        {"seconds": float("inf")},
+        {"trials": 10**400},
         True,
         0,
         -3,
@@ -74,14 +80,16 @@ def test_json_form_gives_the_same_budget():
     assert Budget(**budget.to_json()) == budget
 
 
-@pytest.mark.parametrize(("value", "seconds"), [("30m", 1800), (12, 12.0), ("1h 1s", 3601), (None, None)])
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("30m", 1800), (12, 12.0), ("12", 12.0), ("2.5", 2.5), ("1h 1s", 3601), (None, None)]
+)
 def test_durations_are_read(value, seconds):
     assert parse_seconds(value, "trial_timeout") == seconds
 
 
-@pytest.mark.parametrize("value", ["10 trials", "soon", 0, -1, True, ""])
+@pytest.mark.parametrize("value", ["10 trials", "soon", 0, "0", -1, True, "", "500ms", 10**400, "9" * 400])
 def test_a_wrong_duration_names_the_argument(value):
-    with pytest.raises(BudgetError):
+    with pytest.raises(BudgetError, match="trial_timeout: cannot read"):
         parse_seconds(value, "trial_timeout")
 
 

@@ -5,18 +5,23 @@ Every amount is a total of the study, however often it is continued.
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from greyhound.errors import BudgetError
+from greyhound.values import show
 
 _SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0,
             "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}  # fmt: skip
 _STEPS = ("step", "epoch", "iteration")
 _DEVICE = re.compile(r"(?:gpu|device)[- ]?(.+)")
 _AMOUNT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z][a-z \-]*?)\s*(?=[0-9,+]|$)[,+]?", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_LARGEST = sys.float_info.max
 _EXAMPLES = "write for example '2h', '90 min', '100 trials', '500 epochs', '8 gpu-hours' or '2h, 100 trials'"
 
 
@@ -36,8 +41,8 @@ class Budget:
     def __post_init__(self) -> None:
         for field in fields(self):
             amount = getattr(self, field.name)
-            if amount is not None and not amount > 0:
-                raise BudgetError(f"budget: {field.name} must be above 0; got {amount!r}; {_EXAMPLES}.")
+            if amount is not None and not 0 < amount <= _LARGEST:
+                raise BudgetError(f"budget: {field.name} must be a number above 0; got {show(amount)}; {_EXAMPLES}.")
 
     @classmethod
     def parse(cls, text: str | int | Mapping[str, Any] | Budget | None) -> Budget:
@@ -86,13 +91,16 @@ def parse_seconds(value: str | float | None, what: str) -> float | None:
     """A duration: "30m", "1h 30min" or a number of seconds; anything else raises BudgetError naming `what`."""
     if value is None:
         return None
-    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-        return float(value)
+    seconds: Any = None
     if isinstance(value, str):
-        amounts = _read(value)
-        if set(amounts) == {"seconds"}:
-            return float(amounts["seconds"])
-    raise BudgetError(f"{what}: cannot read {value!r} as a duration; write for example '90s', '30m' or '2h'.")
+        with contextlib.suppress(BudgetError):
+            amounts = {"seconds": float(value)} if _NUMBER.fullmatch(value) else _read(value)
+            seconds = amounts["seconds"] if set(amounts) == {"seconds"} else None
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value
+    if seconds is None or not 0 < seconds <= _LARGEST:
+        raise BudgetError(f"{what}: cannot read {show(value)} as a duration; write for example '90s', '30m' or '2h'.")
+    return float(seconds)
 
 
 def duration(seconds: float) -> str:
@@ -113,23 +121,24 @@ def _read(text: str) -> dict[str, Any]:
     while at < len(text):
         found = _AMOUNT.match(text, at)
         if found is None or not found[2]:
-            raise BudgetError(f"budget: cannot read {text!r}; {_EXAMPLES}.")
+            raise BudgetError(f"budget: cannot read {show(text)}; {_EXAMPLES}.")
         name, amount = _unit(found[2].lower(), float(found[1]), text)
         amounts[name] = amounts.get(name, 0) + amount
         at = found.end()
     if not amounts:
-        raise BudgetError(f"budget: cannot read {text!r}; {_EXAMPLES}.")
+        raise BudgetError(f"budget: cannot read {show(text)}; {_EXAMPLES}.")
     return amounts
 
 
 def _unit(word: str, amount: float, text: str) -> tuple[str, Any]:
     device = _DEVICE.fullmatch(word)
-    singular = (device[1] if device else word).strip().removesuffix("s") or "s"
+    unit = (device[1] if device else word).strip()
+    singular = unit if unit in _SECONDS or len(unit) == 2 else unit.removesuffix("s")  # "ms" are no minutes
     if singular in _SECONDS:
         return ("device_seconds" if device else "seconds"), amount * _SECONDS[singular]
-    if device is None and amount == int(amount):
+    if device is None and amount.is_integer():
         if singular == "trial":
             return "trials", int(amount)
         if singular in _STEPS:
             return "steps", int(amount)
-    raise BudgetError(f"budget: unknown amount '{amount:g} {word}' in {text!r}; {_EXAMPLES}.")
+    raise BudgetError(f"budget: unknown amount '{amount:g} {word}' in {show(text)}; {_EXAMPLES}.")

@@ -91,6 +91,7 @@ def test_the_space_may_be_inline(tmp_path):
         ("command: a\n\nmax_steps: many\n", 3, "max_steps must be a whole number; got 'many'"),
         ("command: a\nbudget: 2 parsecs\n", 2, "unknown amount '2 parsecs'"),
         ("command: a\ntrial_timeout: 3 trials\n", 2, "trial_timeout: cannot read '3 trials'"),
+        ("command: a\nbudget: 2h\ntrial_timeout: soon\n", 3, "trial_timeout: cannot read 'soon'"),
         ("command: a\nspace:\n  lr: {type: float, low: 0, hihg: 1}\n", 3, "hihg"),
         ("command: a\nspace:\n  lr: {type: float, low: 2, high: 1}\n", 3, "low must be below high"),
         ("maximize: x\n", 1, "give either command (a script) or function"),

@@ -43,7 +43,7 @@ def run(
     workers: Annotated[str | None, typer.Option(help="How many at once, 'auto' or 'serial'.")] = None,
     gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs of each worker; 0.5 shares one.")] = None,
     cores_per_trial: Annotated[int | None, typer.Option(help="CPU cores of each worker.")] = None,
-    trial_timeout: Annotated[str | None, typer.Option(help="Longest run of a trial, such as '30m'.")] = None,
+    trial_timeout: Annotated[str | None, typer.Option(help="Longest run of a trial: '30m', or seconds.")] = None,
     sampler: Annotated[str | None, typer.Option(help="Where to look: auto, gp, tpe, random, grid, gp+genetic…")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Early stopping: auto, none, asha…")] = None,
     audit: Annotated[

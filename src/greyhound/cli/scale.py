@@ -31,7 +31,7 @@ def scale(
     max_steps: Annotated[int | None, typer.Option(help="Steps (epochs) of a full training.")] = None,
     workers: Annotated[str, typer.Option(help="How many at once, 'auto' or 'serial'.")] = "auto",
     gpus_per_trial: Annotated[float, typer.Option(help="GPUs of each worker; 0.5 shares one.")] = 1.0,
-    trial_timeout: Annotated[str | None, typer.Option(help="Longest run of a trial, such as '30m'.")] = None,
+    trial_timeout: Annotated[str | None, typer.Option(help="Longest run of a trial: '30m', or seconds.")] = None,
     sampler: Annotated[str, typer.Option(help="Where to look: auto, random, sobol…")] = "auto",
     scheduler: Annotated[str, typer.Option(help="Early stopping: auto, none, asha…")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the studies.")] = 0,

@@ -50,7 +50,7 @@ KEYS: Mapping[str, tuple[str, Check]] = {
     "workers": ("a whole number, auto or serial", lambda value: _whole(value) or value in ("auto", "serial")),
     "gpus_per_trial": ("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
     "cores_per_trial": ("a whole number", _whole),
-    "trial_timeout": ("a duration such as 30m", lambda value: isinstance(value, str) or _whole(value)),
+    "trial_timeout": ("a duration such as 30m, or seconds", lambda value: isinstance(value, str) or _whole(value)),
     "sampler": ("a name, or a table with a name and options", lambda value: isinstance(value, str | dict)),
     "scheduler": ("a name, or a table with a name and options", lambda value: isinstance(value, str | dict)),
     "seed": ("a whole number", _whole),
