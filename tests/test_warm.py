@@ -36,6 +36,14 @@ def test_the_best_of_the_source_are_tried_first(tmp_path):
     assert [trial.params for trial in asked] == [trial.params for trial in best]
 
 
+@pytest.mark.parametrize("source", [5, True, [None], {"a": 1}])
+def test_what_is_no_study_is_told_in_a_sentence(source):
+    with pytest.raises(
+        StudyError, match="warm_start: give a study, its file or database URL, or a list of these; got "
+    ):
+        gh.Study(SPACE, minimize="loss", warm_start=source)
+
+
 def test_knowledge_is_kept_in_the_new_study(tmp_path):
     with studied(tmp_path / "old.db", sampler="random"):
         pass

@@ -8,6 +8,7 @@ new study's own journal, so the sources may go.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from greyhound.history import History
 from greyhound.samplers.results import results, thinned
 from greyhound.settings import Known, goals
 from greyhound.storage import open_journal
+from greyhound.values import show
 
 if TYPE_CHECKING:
     from greyhound.space import Space
@@ -68,6 +70,8 @@ def _history(source: Any) -> tuple[History, str]:
     """The history of a study or of the only one in a file, and what to call it in messages."""
     if isinstance(history := getattr(source, "history", None), History):
         return history, str(getattr(source, "storage", None) or "the study given")
+    if not isinstance(source, str | Path) and not hasattr(source, "read"):
+        raise StudyError(f"warm_start: give a study, its file or database URL, or a list of these; got {show(source)}.")
     journal = open_journal(source, create=False)
     try:
         history = History.of(journal.read(0))

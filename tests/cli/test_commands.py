@@ -233,6 +233,7 @@ def test_interrupt_pauses_and_resume_goes_on(folder, greyhound):
         ([*RUN, "--sampler", "sobbol"], 2, "Did you mean 'sobol'?"),
         ([*RUN, "--workers", "many"], 2, "--workers must be a whole number"),
         ([*RUN, "--command", "python3 train.py {y}"], 4, "unknown placeholder {y}"),
+        ([*RUN, "--command", "python3 train.py 'x"], 2, "--command cannot be split into words: no closing quotation"),
         ([*RUN, "--wrong"], 2, "No such option"),
         (["status", "none.db"], 3, "none.db: there is no such study file"),
         (["status", "space.yaml"], 2, "unknown key 'x'"),

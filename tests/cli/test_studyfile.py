@@ -94,6 +94,7 @@ def test_the_space_may_be_inline(tmp_path):
         ("command: a\nbudget: 2h\ntrial_timeout: soon\n", 3, "trial_timeout: cannot read 'soon'"),
         ("command: a\nspace:\n  lr: {type: float, low: 0, hihg: 1}\n", 3, "hihg"),
         ("command: a\nspace:\n  lr: {type: float, low: 2, high: 1}\n", 3, "low must be below high"),
+        ("maximize: x\ncommand: python a.py 'b\n", 2, "command cannot be split into words: no closing quotation in"),
         ("maximize: x\n", 1, "give either command (a script) or function"),
         ("command: a\nfunction: b:c\n", 1, "give either command (a script) or function"),
         ("- a\n- b\n", 1, "a study file is a table"),

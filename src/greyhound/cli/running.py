@@ -14,7 +14,7 @@ from greyhound.analysis import ranking
 from greyhound.budget import parse_seconds
 from greyhound.cli.arguments import NameOption, StudyArgument, default_stem, locate, worker_count
 from greyhound.cli.results import write_report
-from greyhound.cli.studyfile import read_space_file, read_study_file
+from greyhound.cli.studyfile import read_space_file, read_study_file, split_command
 from greyhound.display import how_to_continue, make_display
 from greyhound.errors import EvaluationError, StudyError
 from greyhound.evaluators.function import from_target
@@ -78,7 +78,7 @@ def run(
         "cores_per_trial": cores_per_trial, "trial_timeout": trial_timeout, "sampler": sampler,
         "scheduler": scheduler, "audit": audit, "seed": seed, "warm_start": warm_start, "storage": storage,
         "name": name,
-        "command": shlex.split(command) if command else None, "tensorboard": tensorboard,
+        "command": split_command(command, "--command") if command else None, "tensorboard": tensorboard,
         "finals": finals, "test": test, "folds": folds, "repeats": repeats,
     }  # fmt: skip
     settings = read_study_file(Path(target)) if target.endswith((".yaml", ".yml")) else {}

@@ -99,6 +99,8 @@ def read_study_file(path: Path) -> dict[str, Any]:
         raise StudyError(f"{line(key)}: {error}") from error
     if ("command" in data) == ("function" in data):
         raise StudyError(f"{line()}: give either command (a script) or function (an import path).")
+    if isinstance(command := data.get("command"), str):
+        data["command"] = split_command(command, f"{line('command')}: command")
     storage = str(path.with_suffix(".db"))
     return {"storage": storage, **data, **_resolved(data, path.parent, locator(lines, source, ("space",)))}
 
@@ -118,9 +120,16 @@ def _resolved(data: Mapping[str, Any], folder: Path, where: Callable[..., str]) 
     if isinstance(function := data.get("function"), str) and function.partition(":")[0].endswith(".py"):
         changed["function"] = str(folder / function)
     if (command := data.get("command")) is not None:
-        words = shlex.split(command) if isinstance(command, str) else list(command)
-        changed["command"] = [_beside(word, folder) for word in words]
+        changed["command"] = [_beside(word, folder) for word in command]
     return changed
+
+
+def split_command(text: str, where: str) -> list[str]:
+    """The words of a command line, as a shell would split them; StudyError, which begins with `where`, if it cannot."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise StudyError(f"{where} cannot be split into words: {str(error).lower()} in {text!r}.") from None
 
 
 def _beside(word: str, folder: Path) -> str:
