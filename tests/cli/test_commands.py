@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from greyhound.cli.app import app
 from greyhound.cli.arguments import default_stem
 from greyhound.errors import StorageError, StudyError
+from greyhound.space import Float
 from greyhound.study import Study
 from greyhound.trial import TrialState
 
@@ -80,6 +81,24 @@ def test_export_writes_csv_and_json(tuned, greyhound):
     ok(greyhound("export", "train.db", "--output", "trials.json"))
     data = json.loads((tuned / "trials.json").read_text())
     assert [report["step"] for report in data["trials"][0]["reports"]] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("command", ["export", "report"])
+@pytest.mark.parametrize(
+    ("output", "told"), [("none/x.csv", "No such file or directory"), ("made.csv", "Is a directory")]
+)
+def test_an_output_that_cannot_be_written_is_told_in_a_sentence(command, output, told, folder):
+    (folder / "made.csv").mkdir()
+    Study({"x": Float(0, 1)}, minimize="loss", storage="train.db").close()
+    with pytest.raises(StudyError, match=f"{output}: cannot be written: {told}"):
+        CliRunner().invoke(app, [command, "train.db", "--output", output], catch_exceptions=False)
+
+
+def test_a_study_whose_report_cannot_be_written_ends_as_it_did(folder, greyhound):
+    (folder / "train.html").mkdir()
+    done = greyhound(*RUN, "--budget", "1 trial", "--quiet")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "warning: there is no report: train.html: cannot be written: Is a directory.\n"
 
 
 def test_resume_goes_on_where_the_study_was(tuned, greyhound):
@@ -191,7 +210,9 @@ def test_resume_after_a_kill_spends_all_of_the_budget_finals_among_it(folder, gr
 
 
 def test_several_studies_in_a_file_are_listed_and_named(tuned, greyhound):
-    ok(greyhound(*RUN, "--budget", "1 trial", "--name", "second", "--no-report"))
+    ok(greyhound("report", "train.db"))
+    assert "report: train-second.html" in ok(greyhound(*RUN, "--budget", "1 trial", "--name", "second"))
+    assert "6 completed" in (tuned / "train.html").read_text()
     assert ok(greyhound("studies", "train.db")).split() == ["study", "second"]
     refused = greyhound("status", "train.db")
     assert refused.returncode == 3

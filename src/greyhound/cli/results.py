@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -101,7 +103,8 @@ def export(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        with writing(output):
+            output.write_text(text, encoding="utf-8")
         typer.echo(f"wrote {output}")
 
 
@@ -213,9 +216,29 @@ def _weight(text: str) -> tuple[str, float]:
 
 
 def write_report(study: Study, path: Path | None = None) -> Path:
-    """Write the report, beside the study file if not told where, with the command that goes on; its path."""
-    if path is None:
-        stem = Path(study.storage) if study.storage and "://" not in study.storage else Path(study.name)
-        path = stem.with_suffix(".html")
+    """Write the report, with the command that goes on; its path, beside the study file if not told where.
+
+    StudyError where it cannot be written.
+    """
+    path = path or _report_path(study)
     command = how_to_continue(study)
-    return study.write_report(path, [command] if command is not None and study.settings.resumable else [])
+    with writing(path):
+        return study.write_report(path, [command] if command is not None and study.settings.resumable else [])
+
+
+def _report_path(study: Study) -> Path:
+    """train.html for train.db; studies that share a file have reports of their own."""
+    name = study.name.replace("/", "_")
+    if study.storage is None or "://" in study.storage:
+        return Path(f"{name}.html")
+    file = Path(study.storage)
+    return file.with_name(f"{file.stem}.html" if study.only_one else f"{file.stem}-{name}.html")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What keeps a file from being written, as a StudyError."""
+    try:
+        yield
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be written: {error.strerror or error}.") from error

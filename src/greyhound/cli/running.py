@@ -173,13 +173,22 @@ def _drive(
         display = make_display(False if quiet else "auto")
         interrupted = drive(study, make_executor(evaluator, **options), display, plan)
         if report and len(study.history):
-            path = write_report(study)
-            if not quiet:
-                typer.echo(f"report: {path}")
+            _report(study, quiet)
         if interrupted:
             raise typer.Exit(cli.INTERRUPTED)
         if len(ranking.usable(study.history)) == 0:
             raise typer.Exit(cli.NO_VALUE)
+
+
+def _report(study: Study, quiet: bool) -> None:
+    """Write the report; what came of the study does not hang on it."""
+    try:
+        path = write_report(study)
+    except StudyError as error:
+        typer.echo(f"warning: there is no report: {error}", err=True)
+    else:
+        if not quiet:
+            typer.echo(f"report: {path}")
 
 
 def _evaluator(target: str, settings: dict[str, Any], arguments: list[str]) -> Evaluator:

@@ -10,6 +10,7 @@ import typer
 from greyhound import cli, scaling
 from greyhound.budget import parse_seconds
 from greyhound.cli.arguments import default_stem
+from greyhound.cli.results import writing
 from greyhound.cli.studyfile import read_space_file
 from greyhound.errors import EvaluationError, StudyError
 from greyhound.evaluators.script import Script
@@ -74,7 +75,8 @@ def scale(
     for line in scaling.report(found, size_parameter):
         typer.echo(line)
     if output is not None:
-        output.write_text(found.space.to_yaml(), encoding="utf-8")
+        with writing(output):
+            output.write_text(found.space.to_yaml(), encoding="utf-8")
         typer.echo(f"# wrote {output}; try it: greyhound run {target} --space {output}")
 
 
