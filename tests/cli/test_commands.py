@@ -74,6 +74,15 @@ def test_trials_are_listed_sorted_and_shown_in_full(tuned, greyhound):
     assert "log.txt" in told
 
 
+@pytest.mark.parametrize(("goal", "order"), [("maximize", [4, 1, 0, 2, 3]), ("minimize", [1, 4, 0, 2, 3])])
+def test_trials_that_diverged_are_listed_behind_all_others(goal, order, folder):
+    with Study({"x": Float(0, 1)}, **{goal: "score"}, storage="train.db") as study:
+        for value in (float("inf"), 1.0, float("nan"), -float("inf"), 2.0):
+            study.report(study.ask(), 1, score=value)
+    told = CliRunner().invoke(app, ["trials", "train.db", "--sort", "score", "--json"]).output
+    assert [row["number"] for row in json.loads(told)] == order
+
+
 def test_export_writes_csv_and_json(tuned, greyhound):
     csv = ok(greyhound("export", "train.db")).splitlines()
     assert csv[0].startswith("number,state,source,step,params.x,params.kind,metrics.score")

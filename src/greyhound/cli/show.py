@@ -62,7 +62,9 @@ def select(history: History, state: str | None, sort: str | None) -> Sequence[Tr
 
     def key(trial: Trial) -> tuple[bool, float]:
         value = trial.metrics.get(sort, math.nan)
-        return (math.isnan(value), -value if up else value)
+        if not math.isfinite(value):
+            return (True, 0.0)  # behind all others, by number
+        return (False, -value if up else value)
 
     return sorted(chosen, key=key)
 
