@@ -285,6 +285,13 @@ def test_signals_pause_and_a_second_leaves_at_once(signum, tmp_path):
     assert len(study.history.requeued) == 2, "what ran is put back"
 
 
+def test_a_time_out_that_nothing_keeps_is_warned_of():
+    options = {"maximize": "score", "max_steps": 2, "budget": 1, **QUIET}
+    with pytest.warns(UserWarning, match="trial_timeout does nothing with workers='serial'"):
+        gh.tune(climb, SPACE, workers="serial", trial_timeout="30m", **options)
+    gh.tune(climb, SPACE, workers="serial", **options)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "told"),
     [

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -76,7 +77,8 @@ def tune(
     train: a function of one argument, the trial, or its import path ("package.module:function" or
     "file.py:function"). space, maximize, minimize, subject_to, max_steps, budget, audit, sampler, scheduler, seed,
     warm_start, storage, name, checkpoints, checkpoint_quota, callbacks, test: see Study. workers: how many worker
-    processes, "auto" for as many as GPUs (or, without, cores) allow, "serial" to train in this process.
+    processes, "auto" for as many as GPUs (or, without, cores) allow, "serial" to train in this process, which has
+    all its devices and cannot be timed out.
     gpus_per_trial: GPUs of each, a fraction to share one. cores_per_trial: CPU cores of each.
     trial_timeout: the longest that one run of a trial may take, such as "30m". enqueue: configurations
     to try first, if the study is new. folds, repeats: each configuration is trained on every fold (trial.fold of
@@ -195,8 +197,14 @@ def make_executor(
     cores_per_trial: int | None = None,
     trial_timeout_s: float | None = None,
 ) -> Executor:
-    """Worker processes, or this process for workers="serial"."""
+    """Worker processes, or this process for workers="serial", which has all devices and warns of a time-out."""
     if workers == "serial":
+        if trial_timeout_s is not None:
+            warnings.warn(
+                "trial_timeout does nothing with workers='serial', which cannot end a training in its own process; "
+                "write workers=1 to have it ended.",
+                stacklevel=3,
+            )
         return Serial(evaluator)
     return Processes(
         evaluator,
