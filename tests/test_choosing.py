@@ -142,7 +142,8 @@ def test_a_grid_that_waits_for_results_is_not_at_its_end():
     assert study.ask() is None
     assert not study.finished, "it waits for the trials that run"
     study.tell(first[0], loss=0.5)
-    assert (finer := study.ask()) is not None
+    finer = study.ask()
+    assert finer is not None
     for trial in (*first[1:], finer):
         study.tell(trial, loss=1.0)
     while (trial := study.ask()) is not None:

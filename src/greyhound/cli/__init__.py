@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Any
 
 from greyhound.errors import EvaluationError, GreyhoundError, StorageError
 
@@ -20,7 +19,7 @@ def main() -> None:
     """Run the command line; what Greyhound raises or warns of is told in one sentence."""
     from greyhound.cli.app import app
 
-    warnings.showwarning = _warned
+    warnings.showwarning = lambda message, *_: _warned(message)
     try:
         app()
     except GreyhoundError as error:
@@ -32,7 +31,7 @@ def main() -> None:
         sys.stderr.close()
 
 
-def _warned(message: Warning | str, *_: Any) -> None:
+def _warned(message: Warning | str) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
 
