@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from difflib import get_close_matches
@@ -128,6 +129,18 @@ def either(words: Iterable[str]) -> str:
     """The words as 'a, b or c'."""
     *most, last = words
     return f"{', '.join(most)} or {last}"
+
+
+def as_plain(value: Any) -> Any:
+    """What JSON makes of a value, numpy's scalars as plain ones; TypeError or ValueError where it cannot hold it."""
+    return json.loads(json.dumps(value, default=_without_type))
+
+
+def _without_type(value: Any) -> Any:
+    plain = as_scalar(value)
+    if plain is value:
+        raise TypeError(f"{show(value)} is a {type(value).__name__}")
+    return plain
 
 
 def as_json(value: Any) -> Any:

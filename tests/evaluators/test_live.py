@@ -478,7 +478,18 @@ def test_user_attributes_are_told_and_remembered_as_json_keeps_them(job, line):
     assert trial.user_attrs == {"shape": [3, 4]}
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, np.zeros(2), {(1, 2): 3}, math.nan, {"loss": [math.inf]}])
+def test_user_attributes_may_be_numbers_of_numpy_or_none_that_are_finite(job, line):
+    trial = LiveTrial(job(), line)
+    trial.set_user_attr("best", {"epoch": np.int64(3), "loss": [np.float32(0.5), torch.tensor(2)], "new": np.True_})
+    assert trial.user_attrs["best"] == {"epoch": 3, "loss": [0.5, 2], "new": True}
+    assert [type(value) for value in trial.user_attrs["best"].values()] == [int, list, bool]
+    trial.set_user_attr("auc", math.nan)
+    trial.set_user_attr("worst", np.float64(math.inf))
+    assert math.isnan(line.sent[1].attrs["auc"])
+    assert line.sent[2] == Note(3, {"worst": math.inf})
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, np.zeros(2), {(1, 2): 3}, {"loss": [{1}]}])
 def test_an_attribute_that_json_cannot_hold_is_told_by_name(value, job, line):
     trial = LiveTrial(job(), line)
     with pytest.raises(StudyError, match="attribute 'odd'"):

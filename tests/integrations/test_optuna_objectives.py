@@ -1,17 +1,21 @@
 """An objective written for Optuna runs unchanged: its constraints count, and it may look at the study."""
 
+import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from tests.programs import optuna_objective
 from tests.programs.optuna_objective import objective
 
 import greyhound as gh
+from greyhound.cli import show
 from greyhound.errors import StudyError
-from greyhound.integrations.optuna import export_study
+from greyhound.integrations.optuna import export_study, import_study
 from greyhound.trial import Limit
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -107,3 +111,25 @@ def test_older_names_of_suggestions():
     assert trial.suggest_discrete_uniform("c", 0.0, 1.0, 0.25) % 0.25 == 0
     assert trial.distributions["b"] == optuna.distributions.FloatDistribution(1e-3, 1.0, log=True)
     assert trial.distributions["c"] == optuna.distributions.FloatDistribution(0.0, 1.0, step=0.25)
+
+
+def noted(trial):
+    """What Optuna keeps of a trial beside numbers: numpy's and none that are finite."""
+    trial.set_user_attr("epoch", np.int64(3))
+    trial.set_user_attr("auc", float("nan"))
+    return {"b": 2.0, "a": 1.0}[trial.suggest_categorical("which", {"b": 2.0, "a": 1.0}.keys())]
+
+
+def test_attributes_of_numpy_or_not_finite_go_there_and_back(tmp_path):
+    file = tmp_path / "s.db"
+    study = gh.tune(noted, storage=file, budget="3 trials", workers="serial", **QUIET)
+    assert study.best.params == {"which": "a"}
+    study.close()
+    kept = gh.Study.load(file)
+    record = show.record(kept.trials[0], None, full=True)
+    assert json.loads(json.dumps(record["attrs"], allow_nan=False)) == {"epoch": 3, "auc": None}
+    theirs = optuna.create_study()
+    theirs.optimize(noted, n_trials=2)
+    for trials in (kept.trials, import_study(export_study(kept)).trials, import_study(theirs).trials):
+        assert trials[0].attrs["epoch"] == 3
+        assert math.isnan(trials[0].attrs["auc"])

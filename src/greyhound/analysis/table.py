@@ -74,16 +74,16 @@ def to_json(history: History) -> str:
         for row, trial in zip(rows(history), history.trials, strict=True)
     ]
     data = {"study": settings.to_json() if settings else None, "trials": trials}
-    return json.dumps(_strict(data), indent=1, default=str, allow_nan=False)
+    return json.dumps(strict(data), indent=1, default=str, allow_nan=False)
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """JSON has no NaN and no infinity: they become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _strict(item) for key, item in value.items()}
-    return [_strict(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: strict(item) for key, item in value.items()}
+    return [strict(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _cell(value: Any) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from greyhound.analysis import ranking, summary
+from greyhound.analysis.table import strict
 from greyhound.budget import duration
 from greyhound.errors import StudyError
 from greyhound.evaluators import checkpoint
@@ -26,7 +27,7 @@ def record(trial: Trial, folder: Path | None, full: bool = False) -> dict[str, A
         "number": trial.number,
         "state": trial.state.value,
         "params": dict(trial.params),
-        "metrics": _finite(trial.metrics),
+        "metrics": strict(dict(trial.metrics)),
         "step": trial.step,
         "seed": trial.seed,
         "seconds": round(trial.seconds, 3),
@@ -40,8 +41,8 @@ def record(trial: Trial, folder: Path | None, full: bool = False) -> dict[str, A
         "parent": trial.parent,
         "begin": trial.begin,
         "error": trial.error,
-        "attrs": dict(trial.attrs),
-        "reports": [{"step": report.step, **_finite(report.metrics)} for report in trial.reports],
+        "attrs": strict(dict(trial.attrs)),
+        "reports": [{"step": report.step, **strict(dict(report.metrics))} for report in trial.reports],
         "log": str(trial_folder(folder, trial.number) / "log.txt") if folder is not None else None,
     }
 
@@ -121,8 +122,3 @@ def in_full(history: History, trial: Trial, folder: Path | None) -> str:
     if trial.error:
         lines += ["error:", trial.error]
     return "\n".join(lines)
-
-
-def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN and no infinity: they are null."""
-    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}

@@ -7,7 +7,6 @@ saved first, then the training stands still until it is answered. So whoever is 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import random
@@ -28,6 +27,7 @@ from greyhound.evaluators.reporting import number as checked_number
 from greyhound.jobs import Answer, Channel, Choice, Constraint, Job, Note, Progress
 from greyhound.space import Categorical, Float, Int, Parameter
 from greyhound.trial import Verdict
+from greyhound.values import as_plain
 
 _SAVE_SHARE = 0.02
 """Share of the time that checkpoints between decisions may take."""
@@ -189,11 +189,11 @@ class LiveTrial:
         return self.verdict is not Verdict.CONTINUE
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        """Attach something to the trial; StudyError where JSON can't hold it."""
+        """Attach something to the trial: what JSON can hold, also NaN and infinity; StudyError for anything else."""
         try:
-            value = json.loads(json.dumps(value, allow_nan=False))
+            value = as_plain(value)
         except (TypeError, ValueError) as error:
-            raise StudyError(f"attribute {key!r}: {error}; write finite numbers, text, lists and dicts.") from error
+            raise StudyError(f"attribute {key!r}: {error}; write numbers, text, lists and dicts.") from error
         self.user_attrs[key] = value
         self._channel.send(Note(self.number, {key: value}))
 

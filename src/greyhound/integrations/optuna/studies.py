@@ -6,7 +6,7 @@ is left out, either way. Times, learning curves, attributes and constraints come
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
 import warnings
 from collections.abc import Iterable, Mapping
@@ -27,6 +27,7 @@ from greyhound.space import Categorical, Parameter, Space
 from greyhound.storage import to_url
 from greyhound.study import Study
 from greyhound.trial import TrialState, derive_seed
+from greyhound.values import as_plain
 
 _SQLITE = b"SQLite format 3"
 
@@ -159,7 +160,7 @@ def _events(trial: FrozenTrial, number: int, names: list[str], study: Study) -> 
     if len(names) == 1:
         for step, value in sorted(trial.intermediate_values.items()):
             yield ev.Reported(ended, number, step + 1, {names[0]: value})
-    if attrs := {key: value for key, value in trial.user_attrs.items() if _is_json(value)}:
+    if attrs := _kept(trial.user_attrs):
         yield ev.Noted(ended, number, attrs)
     for key, value in trial.constraints.items():
         yield ev.Constrained(ended, number, key, value)
@@ -177,9 +178,10 @@ def _parameter(distribution: BaseDistribution) -> Parameter:
     return parameter_of(distribution)
 
 
-def _is_json(value: Any) -> bool:
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return True
+def _kept(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes that JSON can hold."""
+    kept = {}
+    for key, value in attrs.items():
+        with contextlib.suppress(TypeError, ValueError):
+            kept[key] = as_plain(value)
+    return kept
