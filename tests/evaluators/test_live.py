@@ -498,6 +498,14 @@ def test_an_attribute_that_json_cannot_hold_is_told_by_name(value, job, line):
     assert trial.user_attrs == {}
 
 
+@pytest.mark.parametrize(("name", "near"), [("set_system_attr", "set_user_attr"), ("system_attrs", "user_attrs")])
+def test_what_a_trial_does_not_have_is_told_with_what_is_near(name, near, job, line):
+    trial = LiveTrial(job(), line)
+    assert not hasattr(trial, "storage")
+    with pytest.raises(AttributeError, match=f"a trial has no '{name}'; did you mean '{near}'?"):
+        getattr(trial, name)
+
+
 # Parameters that the training names
 
 

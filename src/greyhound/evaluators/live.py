@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from greyhound import leases
 from greyhound.errors import SpaceError, StudyError, TrialPaused, TrialStopped
@@ -27,7 +27,7 @@ from greyhound.evaluators.reporting import number as checked_number
 from greyhound.jobs import Answer, Channel, Choice, Constraint, Job, Note, Progress
 from greyhound.space import Categorical, Float, Int, Parameter
 from greyhound.trial import Verdict
-from greyhound.values import as_plain
+from greyhound.values import as_plain, did_you_mean
 
 _SAVE_SHARE = 0.02
 """Share of the time that checkpoints between decisions may take."""
@@ -228,6 +228,10 @@ class LiveTrial:
     def relative_params(self) -> dict[str, Any]:
         """The values that the sampler proposes for parameters that the training names."""
         return dict(self.job.suggestions)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        near = did_you_mean(name, [known for known in dir(self) if not known.startswith("_")])
+        raise AttributeError(f"a trial has no {name!r}{near}")
 
     # Parameters named by the training, with Optuna's signatures
 
