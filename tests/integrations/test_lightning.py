@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import EarlyStopping
 from torch.utils.data import DataLoader, TensorDataset
 
 import greyhound as gh
@@ -76,6 +77,21 @@ def test_a_paused_training_ends_bit_for_bit_as_an_unbroken_one(train_in_parts, p
     assert broken == unbroken
     assert [step for step, _ in broken] == [1, 2, 3, 4, 5]
     assert broken[0][1].keys() == {"train_loss", "val_loss", "score"}
+
+
+def test_a_training_that_decided_to_stop_and_data_that_are_reloaded_go_on_as_they_would_have(train_in_parts):
+    def train(trial):
+        seed_everything(trial.seed, verbose=False)
+        callback = GreyhoundCallback(trial, monitor="val_loss")
+        stop = EarlyStopping("val_loss", stopping_threshold=1e9)  # from the first epoch on
+        options = {"max_epochs": 5, "min_epochs": 3, "reload_dataloaders_every_n_epochs": 1, **QUIET}
+        Trainer(callbacks=[stop, callback], **options).fit(Net(), Data(), ckpt_path=callback.ckpt_path)
+
+    unbroken, _ = train_in_parts(train, {}, max_steps=5)
+    broken, outcome = train_in_parts(train, {}, pauses=[1, 2, 3], max_steps=5)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert broken == unbroken
+    assert [step for step, _ in broken] == [1, 2, 3]
 
 
 def test_a_metric_that_is_not_logged_lists_those_that_are(train_in_parts):

@@ -62,6 +62,7 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
         self._trainer: Any = None
         self._validated = False
         self._resumed = False
+        self._stopping = False
         self._random: Mapping[str, Any] | None = None
         if trial is not None:
             if self.monitor and len(self.monitor) != len(trial.job.objectives):
@@ -83,6 +84,16 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
         self.ckpt_path = folder / CHECKPOINT
         self._resumed = True
 
+    # What Lightning keeps in its own checkpoint
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whether the training is to stop after this epoch, as EarlyStopping says by a flag that Lightning forgets."""
+        return {"should_stop": True} if self._trainer.should_stop else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take note of it; the flag is set when the training starts."""
+        self._stopping = state_dict["should_stop"]
+
     # Lightning's hooks
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -96,7 +107,8 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
             )
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Step the schedulers that wait for a metric: Lightning does so after the epoch's checkpoint is written."""
+        """Stop, or step the schedulers that wait for a metric: Lightning does so after the epoch's checkpoint."""
+        trainer.should_stop = trainer.should_stop or self._stopping
         if not self._resumed or self.trial is None:
             return
         for config in trainer.lr_scheduler_configs:
@@ -110,7 +122,9 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
             checkpoint.restore_random_states(self._random)
             self._random = None
             if (fetcher := getattr(trainer.fit_loop, "_data_fetcher", None)) is not None:
-                iter(fetcher)  # Lightning shuffled this epoch's data before it came here
+                again = trainer.reload_dataloaders_every_n_epochs == 1
+                for _ in range(2 if again else 1):  # Lightning shuffled this epoch's data before it came here
+                    iter(fetcher)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """There is something new to report."""
