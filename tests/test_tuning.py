@@ -1,17 +1,21 @@
 """The loop: workers train what the study asks for, whatever becomes of them."""
 
+import functools
 import math
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
+import psutil
 import pytest
 
 import greyhound as gh
-from greyhound.errors import EvaluationError, StudyError
+from greyhound.errors import EvaluationError, SpaceError, StudyError
+from greyhound.evaluators.script import Script
 from greyhound.study import Study
 from greyhound.trial import TrialState
 
@@ -301,9 +305,21 @@ def test_a_time_out_that_nothing_keeps_is_warned_of():
         ({"trial_timeout": "soon"}, StudyError, "cannot read 'soon'"),
         ({"workers": 0}, StudyError, "workers"),
         ({"progress": "loud"}, StudyError, "progress must be"),
+        ({"cores_per_trial": 0}, StudyError, "cores_per_trial"),
+        ({"train": functools.partial(print, threading.Lock())}, EvaluationError, "cannot be sent"),
+        ({"train": Script((sys.executable, "{y}"))}, EvaluationError, r"unknown placeholder \{y\}"),
+        ({"enqueue": [{"x": 0.5, "n": 3}, {"x": 2.0, "n": 3}]}, SpaceError, "x"),
     ],
 )
-def test_wrong_arguments_are_told_before_anything_is_trained(arguments, error, told):
+def test_wrong_arguments_are_told_before_there_is_a_study(arguments, error, told, tmp_path):
     arguments = {"train": climb, "maximize": "score", "max_steps": 3, "budget": 1, "workers": 1, **arguments}
     with pytest.raises(error, match=told):
-        gh.tune(space=SPACE, **arguments)
+        gh.tune(space=SPACE, storage=tmp_path / "study.db", **arguments)
+    assert not (tmp_path / "study.db").exists()
+
+
+def test_workers_of_a_study_that_is_refused_are_ended():
+    before = psutil.Process().children()
+    with pytest.raises(StudyError, match="there is no sampler"):
+        gh.tune(climb, SPACE, maximize="score", max_steps=3, workers=2, progress=False, sampler="luck")
+    assert psutil.Process().children() == before

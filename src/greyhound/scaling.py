@@ -32,7 +32,7 @@ from greyhound.jobs import Evaluator
 from greyhound.parameters import UNSET
 from greyhound.space import Float, Int, Ordinal, Parameter, Space
 from greyhound.study import Study
-from greyhound.tuning import as_evaluator, check_placeholders, drive, make_executor
+from greyhound.tuning import as_evaluator, check_space, drive, make_executor
 
 if TYPE_CHECKING:
     from greyhound import grey
@@ -117,6 +117,7 @@ def scale(
     if study.get("budget") is None:
         raise StudyError("scale: give a budget for each size, such as budget='20 trials'.")
     evaluator, target = as_evaluator(train)
+    check_space(evaluator, sized(space, size_parameter, predict))
     options: dict[str, Any] = {
         "workers": workers,
         "gpus_per_trial": gpus_per_trial,
@@ -138,7 +139,6 @@ def scale(
                 raise StudyError(
                     "scale: the best value of one metric is followed; give one to maximize or to minimize."
                 )
-            check_placeholders(evaluator, opened)
             if not opened.finished and drive(opened, make_executor(evaluator, **options), make_display(progress)):
                 return None
             histories[size] = opened.history

@@ -105,34 +105,37 @@ def tune(
         "cores_per_trial": cores_per_trial,
         "trial_timeout_s": timeout_s,
     }
-    study = Study(
-        space,
-        maximize=maximize,
-        minimize=minimize,
-        subject_to=subject_to,
-        sampler=sampler,
-        scheduler=scheduler,
-        max_steps=max_steps,
-        budget=budget,
-        audit=audit,
-        seed=seed,
-        warm_start=warm_start,
-        storage=storage,
-        name=name,
-        checkpoints=checkpoints,
-        checkpoint_quota=checkpoint_quota,
-        callbacks=callbacks,
-        target={**target, **options} if target else {},
-        test=test,
-        devices_per_trial=gpus_per_trial or 1,
-    )
-    check_placeholders(evaluator, study)
-    if not len(study.history):
-        for params in enqueue:
-            study.enqueue(params)
-    study.trainer = lambda it: drive(it, make_executor(evaluator, **options), make_display(progress))
-    plan = reserve(study, finals, budget)
-    drive(study, make_executor(evaluator, **options), make_display(progress), plan)
+    space = space if space is None or isinstance(space, Space) else Space(space)
+    check_space(evaluator, space, enqueue)
+    display, executor = make_display(progress), make_executor(evaluator, **options)
+    with contextlib.ExitStack() as last:
+        last.callback(executor.shutdown)
+        study = Study(
+            space,
+            maximize=maximize,
+            minimize=minimize,
+            subject_to=subject_to,
+            sampler=sampler,
+            scheduler=scheduler,
+            max_steps=max_steps,
+            budget=budget,
+            audit=audit,
+            seed=seed,
+            warm_start=warm_start,
+            storage=storage,
+            name=name,
+            checkpoints=checkpoints,
+            checkpoint_quota=checkpoint_quota,
+            callbacks=callbacks,
+            target={**target, **options} if target else {},
+            test=test,
+            devices_per_trial=gpus_per_trial or 1,
+        )
+        if not len(study.history):
+            for params in enqueue:
+                study.enqueue(params)
+        study.trainer = lambda it: drive(it, make_executor(evaluator, **options), make_display(progress))
+        drive(study, executor, display, reserve(study, finals, budget))
     return study
 
 
@@ -181,12 +184,20 @@ def evaluator_again(target: Mapping[str, Any]) -> tuple[Evaluator, dict[str, Any
     raise EvaluationError("only the program that made this study can continue it: run that program again.")
 
 
-def check_placeholders(evaluator: Evaluator, study: Study) -> None:
-    """EvaluationError where a command's template names what the space does not have."""
+def check_space(evaluator: Evaluator, space: Space | None, enqueue: Sequence[Mapping[str, Any]] = ()) -> None:
+    """What a space makes wrong, to be told before there is a study of it; None is a space named in the training.
+
+    EvaluationError where a command's template names what the space does not have, SpaceError where a configuration of
+    `enqueue` does not lie in it.
+    """
     if isinstance(evaluator, Replicated):
         evaluator = evaluator.evaluator
-    if isinstance(evaluator, Script) and not study.history.define_by_run:
-        evaluator.check(study.history.space.names)
+    if space is None:
+        return
+    if isinstance(evaluator, Script):
+        evaluator.check(space.names)
+    for params in enqueue:
+        space.validate(space.complete(dict(params)))
 
 
 def make_executor(
@@ -374,4 +385,4 @@ def _signals(loop: _Loop) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-__all__ = ["as_evaluator", "check_placeholders", "drive", "evaluator_again", "make_executor", "tune"]
+__all__ = ["as_evaluator", "check_space", "drive", "evaluator_again", "make_executor", "tune"]

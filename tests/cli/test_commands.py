@@ -279,6 +279,14 @@ def test_what_is_wrong_is_told_in_one_sentence(arguments, code, told, folder, gr
     assert "Traceback" not in result.stderr
 
 
+def test_a_command_that_was_refused_fixes_nothing(folder, greyhound):
+    for wrong in (["--command", "python3 train.py {y}"], ["--cores-per-trial", "0"]):
+        refused = greyhound(*RUN, "--max-steps", "3", *wrong)
+        assert refused.returncode != 0
+        assert not (folder / "train.db").exists()
+    assert "1 trials: 1 completed" in ok(greyhound(*RUN, "--max-steps", "4", "--budget", "1 trial", "--no-report"))
+
+
 def test_a_study_without_a_usable_value_ends_with_its_own_code(folder, greyhound):
     (folder / "space.yaml").write_text(
         "x: {type: float, low: 0, high: 1}\nkind: {type: categorical, choices: [broken]}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from pathlib import Path
@@ -19,11 +20,12 @@ from greyhound.display import how_to_continue, make_display
 from greyhound.errors import EvaluationError, StudyError
 from greyhound.evaluators.function import from_target
 from greyhound.evaluators.script import Script
+from greyhound.executors import Executor
 from greyhound.finals import SEEDS, TOP, Plan, kept, reserve
 from greyhound.jobs import Evaluator
 from greyhound.settings import read_objectives
 from greyhound.study import Study
-from greyhound.tuning import as_evaluator, check_placeholders, drive, evaluator_again, make_executor, replicated
+from greyhound.tuning import as_evaluator, check_space, drive, evaluator_again, make_executor, replicated
 
 
 def run(
@@ -100,12 +102,15 @@ def run(
             one = len(read_objectives(settings.get("maximize", ()), settings.get("minimize", ()))) == 1
             settings["scheduler"] = "racing" if one else "none"
     settings.setdefault("storage", f"{default_stem(target)}.db")
-    study = Study(**settings, target={**source, **options}, devices_per_trial=options["gpus_per_trial"] or 1)
-    check_placeholders(evaluator, study)
-    if not len(study.history):
-        for params in enqueue:
-            study.enqueue(params)
-    _drive(study, evaluator, options, quiet, report, reserve(study, wanted, settings.get("budget")))
+    check_space(evaluator, settings.get("space"), enqueue)
+    executor = make_executor(evaluator, **options)
+    with contextlib.ExitStack() as last:
+        last.callback(executor.shutdown)
+        study = Study(**settings, target={**source, **options}, devices_per_trial=options["gpus_per_trial"] or 1)
+        if not len(study.history):
+            for params in enqueue:
+                study.enqueue(params)
+        _train(study, executor, quiet, report, reserve(study, wanted, settings.get("budget")))
 
 
 def resume(
@@ -168,10 +173,14 @@ def retry(
 def _drive(
     study: Study, evaluator: Evaluator, options: dict[str, Any], quiet: bool, report: bool, plan: Plan | None = None
 ) -> None:
+    """Run the study with workers of its own."""
+    _train(study, make_executor(evaluator, **options), quiet, report, plan)
+
+
+def _train(study: Study, executor: Executor, quiet: bool, report: bool, plan: Plan | None = None) -> None:
     """Run the study, tell what came of it, and end with the exit code that says so."""
     with study:
-        display = make_display(False if quiet else "auto")
-        interrupted = drive(study, make_executor(evaluator, **options), display, plan)
+        interrupted = drive(study, executor, make_display(False if quiet else "auto"), plan)
         if report and len(study.history):
             _report(study, quiet)
         if interrupted:
