@@ -1,6 +1,8 @@
 """Tuning a script: what it is given, how it is heard, and that no process of it is left over."""
 
 import contextlib
+import io
+import itertools
 import json
 import os
 import signal
@@ -378,6 +380,68 @@ def test_what_the_script_prints_goes_to_the_trial_s_log(program, job, line, caps
     told = capsys.readouterr()
     assert told.out == '{"score": 1}\nepoch 1\n'
     assert told.err == "careful\n"
+
+
+def test_a_report_behind_a_progress_bar_is_heard(program, job, line):
+    program(
+        """
+        import sys
+        sys.stdout.write('50% |##  |\\r{"step": 1, "score": 0.5}\\r100%|####|\\r{"step": 2, "score": 0.75}\\r\\n')
+        """
+    )(job(), line)
+    assert line.reports == [(1, {"score": 0.5}), (2, {"score": 0.75})]
+
+
+def test_progress_is_in_the_log_before_its_line_has_ended(program, job, line, monkeypatch):
+    """The script goes on only once the test has seen it in the log."""
+
+    class Log(io.StringIO):
+        def write(self, text):
+            if "50%" in text:
+                Path("seen").touch()
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stderr", Log())
+    evaluator = program(
+        """
+        import os, sys, time
+        sys.stderr.write("\\r 50% |##  |")
+        until = time.monotonic() + 10
+        while not os.path.exists("seen") and time.monotonic() < until:
+            time.sleep(0.01)
+        print('{"score": %d}' % os.path.exists("seen"))
+        """
+    )
+    assert evaluator(job(), line).metrics == {"score": 1.0}
+
+
+def test_states_of_a_progress_bar_do_not_crowd_out_the_error(program, job, line):
+    error = program(
+        """
+        import sys
+        print("loading the data")
+        for state in range(1000):
+            sys.stderr.write(f"\\r{state} of 1000")
+        sys.exit("\\nno such data set")
+        """
+    )(job(), line).error
+    assert "loading the data" in error
+    assert "500 of 1000" not in error
+    assert error.endswith("the script ended with exit code 1: no such data set")
+
+
+@pytest.mark.parametrize("cuts", [[3], [5, 6], [12, 13, 14], list(range(1, 40))])
+def test_lines_are_heard_however_they_are_cut(cuts):
+    said, heard, log = "ü\r\none\rtwo\n\nthree\r\r\nfour".encode(), [], io.StringIO()
+    lines = script._Lines(lambda line, stays: heard.append((line, stays)), log)
+    for begin, end in itertools.pairwise([0, *cuts, len(said)]):
+        if said[begin:end]:
+            lines.take(said[begin:end])
+    lines.take(b"")
+    assert heard == [
+        ("ü", True), ("one", False), ("two", True), ("", True), ("three", False), ("", True), ("four", True),
+    ]  # fmt: skip
+    assert log.getvalue() == said.decode() + "\n"
 
 
 @pytest.mark.parametrize(

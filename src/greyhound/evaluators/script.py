@@ -9,7 +9,9 @@ It runs in a session of its own, so that Ctrl-C on the terminal does not reach i
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
 import json
 import os
 import re
@@ -22,11 +24,11 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 from greyhound import leases
 from greyhound._lazy import require
@@ -45,6 +47,7 @@ _POLL_S = 0.5
 _PATIENCE_S = 10.0
 _STEP_NAMES = ("step", "epoch")
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+_LINE_BREAK = re.compile(r"(\r\n|\n|\r)")
 _OWN_PLACEHOLDERS = ("params_json", "seed", "directory", "max_steps", "trial", "fold", "folds", "repeat")
 _DIE_WITH_PARENT = "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);os.execvp(sys.argv[1],sys.argv[1:])"
 """Asks Linux for SIGKILL when the worker dies (prctl PR_SET_PDEATHSIG), then becomes the script."""
@@ -155,7 +158,6 @@ class _Run:
         self._complaint = ""  # the last line of standard error
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._selector = selectors.DefaultSelector()
-        self._rest: dict[Any, bytes] = {}
         self._asks = False
         self._ending = False  # told to end: what it still says goes to the log alone
         ours, theirs = socket.socketpair()
@@ -179,12 +181,12 @@ class _Run:
         )
         theirs.close()
         self._line = ours
-        for source, reader in (
-            (self._process.stdout, self._printed),
-            (self._process.stderr, self._complained),
-            (ours, self._reported),
+        for source, lines in (
+            (self._process.stdout, _Lines(self._printed, sys.stdout)),
+            (self._process.stderr, _Lines(self._complained, sys.stderr)),
+            (ours, _Lines(self._reported)),
         ):
-            self._selector.register(source, selectors.EVENT_READ, reader)  # type: ignore[arg-type]
+            self._selector.register(source, selectors.EVENT_READ, lines)  # type: ignore[arg-type]
         self._events = EventFiles(script.tensorboard, self._process.pid, trial) if script.tensorboard else None
 
     def __enter__(self) -> _Run:
@@ -247,22 +249,18 @@ class _Run:
             self._read(key.fileobj, key.data)
         return bool(ready) or not over
 
-    def _read(self, source: Any, reader: Any) -> None:
+    def _read(self, source: Any, lines: _Lines) -> None:
         try:
             data = os.read(source.fileno(), 65536)
         except ConnectionResetError:  # it ended without reading its last answer
             data = b""
-        *lines, self._rest[source] = (self._rest.get(source, b"") + data).split(b"\n")
         if not data:
             self._selector.unregister(source)
-            if self._rest[source]:
-                lines.append(self._rest[source])
-        for line in lines:
-            reader(line.decode(errors="replace"))
+        lines.take(data)
 
-    def _printed(self, line: str) -> None:
-        sys.stdout.write(line + "\n")
-        self._tail.append(line)
+    def _printed(self, line: str, stays: bool) -> None:
+        if stays:
+            self._tail.append(line)
         found = None if self._ending else _metrics(line, _STEP_NAMES)
         if found is None:
             return
@@ -273,12 +271,12 @@ class _Run:
         elif metrics:
             self._trial.report_metrics(step, metrics)
 
-    def _complained(self, line: str) -> None:
-        sys.stderr.write(line + "\n")
-        self._tail.append(line)
-        self._complaint = line.strip() or self._complaint
+    def _complained(self, line: str, stays: bool) -> None:
+        if stays:
+            self._tail.append(line)
+            self._complaint = line.strip() or self._complaint
 
-    def _reported(self, line: str) -> None:
+    def _reported(self, line: str, _stays: bool) -> None:
         self._asks = True
         if self._ending:
             return
@@ -292,6 +290,36 @@ class _Run:
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
+
+
+class _Lines:
+    """What comes in pieces, logged as it comes, heard line by line.
+
+    hear: called with each line and whether it stays, as one that ends in "\\r" does not: a progress bar's next state
+    is written over it. log: where everything goes too.
+    """
+
+    def __init__(self, hear: Callable[[str, bool], None], log: TextIO | None = None) -> None:
+        self._hear = hear
+        self._log = log
+        # It holds back a "\r" until it is known whether "\n" follows.
+        self._decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=False)
+        self._begun: list[str] = []  # pieces of the line that has not ended
+
+    def take(self, data: bytes) -> None:
+        """The next piece; an empty one is the end, which ends the last line too."""
+        text = self._decoder.decode(data, final=not data)
+        if not data and (text or any(self._begun)) and not text.endswith("\r"):
+            text += "\n"
+        if self._log is not None:
+            self._log.write(text)
+            self._log.flush()
+        self._begun.append(text)
+        if _LINE_BREAK.search(text):
+            *ended, rest = _LINE_BREAK.split("".join(self._begun))
+            self._begun = [rest]
+            for line, end in zip(ended[::2], ended[1::2], strict=True):
+                self._hear(line, end != "\r")
 
 
 def _metrics(line: str, step_names: Sequence[str]) -> tuple[int | None, dict[str, float]] | None:
