@@ -544,10 +544,32 @@ def test_a_script_that_was_killed_is_told_with_the_signal(program, job, line):
     assert (outcome.state, outcome.error) == (TrialState.FAILED, "the script was killed by signal 11")
 
 
-def test_a_script_that_ran_out_of_memory_is_told_apart(program, job, line):
-    outcome = program("raise RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')")(job(), line)
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("raise RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')", "Tried to allocate 2 GiB"),
+        ("raise MemoryError", "exit code 1: MemoryError"),
+        ("import numpy\nnumpy.empty(2**58)", "Unable to allocate 2.00 EiB for an array with shape (288230376151711744,) "
+         "and data type float64"),
+        ("import sys\ntry:\n    bytes(2**62)\nexcept MemoryError as error:\n    raise SystemExit(repr(error))", "()"),
+    ],
+)  # fmt: skip
+def test_a_script_that_ran_out_of_memory_is_told_apart(text, told, program, job, line):
+    outcome = program(text)(job(), line)
     assert outcome.state is TrialState.OUT_OF_MEMORY
-    assert outcome.error.endswith("Tried to allocate 2 GiB")
+    assert outcome.error.endswith(told)
+
+
+def test_a_script_that_speaks_of_memory_only_has_failed(program, job, line):
+    outcome = program("except_MemoryError = 1\nraise ValueError('no MemoryError')")(job(), line)
+    assert outcome.state is TrialState.FAILED
+
+
+@pytest.mark.parametrize(("counts", "state"), [((3, 3), TrialState.LOST), ((3, 4), TrialState.OUT_OF_MEMORY)])
+def test_a_script_that_the_system_killed_is_lost_or_had_no_memory_left(counts, state, program, job, line, monkeypatch):
+    kills = iter(counts)
+    monkeypatch.setattr(script, "memory_kills", lambda: next(kills))
+    assert program("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")(job(), line).state is state
 
 
 @pytest.mark.parametrize("text", ["""print('{"step": 1, "score": NaN}')""", """print('{"score": Infinity}')""",
@@ -661,7 +683,7 @@ def test_what_a_script_says_while_it_ends_goes_to_the_log_alone(program, job, ma
     assert line.reports == [(1, {"score": 0.5})]
 
 
-def test_a_script_that_is_killed_where_it_asks_fails(program, job, line):
+def test_a_script_that_is_killed_where_it_asks_is_lost(program, job, line):
     evaluator = program(
         """
         import os, socket, signal
@@ -672,7 +694,7 @@ def test_a_script_that_is_killed_where_it_asks_fails(program, job, line):
         """
     )
     outcome = evaluator(job(), line)
-    assert (outcome.state, outcome.error) == (TrialState.FAILED, "the script was killed by signal 9")
+    assert (outcome.state, outcome.error) == (TrialState.LOST, "the script was killed by signal 9")
 
 
 def test_a_resumed_script_starts_over_and_is_judged_only_at_the_next_milestone(program, job, line):

@@ -144,7 +144,7 @@ def test_crash_below_python_leaves_its_stack_in_the_log(tmp_path):
 
 def test_kill_for_want_of_memory_is_told_apart(monkeypatch):
     kills = iter(range(100))
-    monkeypatch.setattr(launch, "_memory_kills", lambda: next(kills))
+    monkeypatch.setattr(launch, "memory_kills", lambda: next(kills))
     with loop_on(one()) as loop:
         loop.run(do(0, signal=signal.SIGKILL))
         assert loop.outcome(0).state is TrialState.OUT_OF_MEMORY

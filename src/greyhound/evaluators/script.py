@@ -38,7 +38,7 @@ from greyhound.evaluators.outcomes import completed, raised
 from greyhound.evaluators.reporting import LARGEST_STEP, LINE, PARAMS
 from greyhound.evaluators.tensorboard import EventFiles
 from greyhound.jobs import Channel, Job, Outcome
-from greyhound.memory import says_out_of_memory
+from greyhound.memory import memory_kills, says_out_of_memory
 from greyhound.trial import TrialState
 from greyhound.values import show
 
@@ -160,6 +160,7 @@ class _Run:
         self._selector = selectors.DefaultSelector()
         self._asks = False
         self._ending = False  # told to end: what it still says goes to the log alone
+        self._memory_kills = memory_kills()
         ours, theirs = socket.socketpair()
         command = script.words(trial.job)
         if sys.platform == "linux":
@@ -221,7 +222,10 @@ class _Run:
             return completed(self._trial, {**late, **self._final} or None)
         said = "\n".join(self._tail)
         how = f"the script was killed by signal {-code}" if code < 0 else f"the script ended with exit code {code}"
-        state = TrialState.OUT_OF_MEMORY if says_out_of_memory(said) else TrialState.FAILED
+        killed = code == -signal.SIGKILL  # not by us: by the system, or by somebody who wants the machine
+        state = TrialState.LOST if killed else TrialState.FAILED
+        if says_out_of_memory(said) or (killed and memory_kills() > self._memory_kills):
+            state = TrialState.OUT_OF_MEMORY
         why = f"{how}: {self._complaint}" if self._complaint else how
         return Outcome(self._trial.number, state, error=f"{said}\n{why}".strip())
 

@@ -26,6 +26,7 @@ from greyhound.executors.devices import Lease, environment
 from greyhound.executors.pickling import pickled
 from greyhound.executors.worker import kill_descendants
 from greyhound.jobs import Evaluator, Job
+from greyhound.memory import memory_kills
 from greyhound.trial import TrialState
 
 _BOOT = (
@@ -122,7 +123,7 @@ class WorkerProcess:
     def send(self, message: object) -> None:
         """OSError if nobody can receive it."""
         if isinstance(message, Job):
-            self._memory_kills = _memory_kills()
+            self._memory_kills = memory_kills()
         self._line.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 
     def receive(self, everything: bool) -> list[object]:
@@ -176,7 +177,7 @@ class WorkerProcess:
         """What its end means for the job that it was sent last."""
         if self.trouble:
             return TrialState.FAILED
-        if self._popen.returncode == -signal.SIGKILL and _memory_kills() > self._memory_kills:
+        if self._popen.returncode == -signal.SIGKILL and memory_kills() > self._memory_kills:
             return TrialState.OUT_OF_MEMORY  # the system killed something for want of memory meanwhile
         return TrialState.LOST
 
@@ -197,17 +198,3 @@ def _sentinel(pid: int) -> int | None:
         with contextlib.suppress(OSError):
             return os.pidfd_open(pid)
     return None
-
-
-def _memory_kills() -> int:
-    """How many processes the system has killed for want of memory: in this control group, else at all."""
-    with contextlib.suppress(OSError, IndexError, ValueError):
-        group = Path("/proc/self/cgroup").read_text().split("0::", 1)[1].split("\n", 1)[0]
-        return _counter(Path(f"/sys/fs/cgroup{group}/memory.events"))
-    with contextlib.suppress(OSError, IndexError, ValueError):
-        return _counter(Path("/proc/vmstat"))
-    return 0
-
-
-def _counter(table: Path) -> int:
-    return int(table.read_text().split("oom_kill ", 1)[1].split("\n", 1)[0])
