@@ -509,7 +509,8 @@ def test_a_script_that_never_reports_fails_with_a_clear_sentence(program, job, l
     outcome = program("print('done')")(job(), line)
     assert outcome.state is TrialState.FAILED
     assert outcome.error == (
-        "the training ended without score, an objective of the study; it reported and returned nothing."
+        "the training ended without score, an objective of the study; it reported and returned nothing. "
+        'A script tells metrics by printing lines such as {"step": 1, "score": 0.5}.'
     )
     assert "it told loss." in program("""print('{"loss": 1}')""")(job(), line).error
 

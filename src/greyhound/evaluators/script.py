@@ -219,7 +219,8 @@ class _Run:
         code = self._process.wait()
         if code == 0:
             late = self._events.untold if self._events is not None else {}
-            return completed(self._trial, {**late, **self._final} or None)
+            outcome = completed(self._trial, {**late, **self._final} or None)
+            return outcome if outcome.error is None else replace(outcome, error=f"{outcome.error} {self._hint}")
         said = "\n".join(self._tail)
         how = f"the script was killed by signal {-code}" if code < 0 else f"the script ended with exit code {code}"
         killed = code == -signal.SIGKILL  # not by us: by the system, or by somebody who wants the machine
@@ -228,6 +229,11 @@ class _Run:
             state = TrialState.OUT_OF_MEMORY
         why = f"{how}: {self._complaint}" if self._complaint else how
         return Outcome(self._trial.number, state, error=f"{said}\n{why}".strip())
+
+    @property
+    def _hint(self) -> str:
+        example = {"step": 1, **dict.fromkeys(self._trial.job.objectives, 0.5)}
+        return f"A script tells metrics by printing lines such as {json.dumps(example)}."
 
     def _end(self) -> None:
         """Let a script that asks know by its line, terminate another, and listen while it ends."""
