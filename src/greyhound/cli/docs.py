@@ -86,7 +86,7 @@ def reference() -> str:
 
 def _command(name: str, command: Any) -> Iterator[str]:
     text, _, example = inspect.cleandoc(command.callback.__doc__).partition("\n\nExample: ")
-    yield f"## greyhound {name}\n\n{' '.join(text.split())}\n\n    {example}\n"
+    yield f"## greyhound {name}\n\n{' '.join(text.split())}\n\n    {' '.join(example.split())}\n"
     yield "| argument or option | |\n| --- | --- |"
     for parameter in command.params:
         if parameter.param_type_name == "argument":
