@@ -131,6 +131,11 @@ class Settings:
         except (KeyError, TypeError, ValueError, GreyhoundError) as error:
             raise StorageError(f"the study's settings in the journal are damaged: {error}") from error
 
+    @property
+    def replicated(self) -> bool:
+        """Whether a step is one of several trainings of a configuration, and a value the mean over those so far."""
+        return "replicates" in self.target
+
 
 def continued(known: Settings, wanted: Settings) -> Settings:
     """What a study declares that is opened again with `wanted`; it keeps its seed, and what is not given anew.

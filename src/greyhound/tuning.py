@@ -163,8 +163,7 @@ def replicated(
     """The evaluator, target and max_steps of a study whose steps are the replicates of a configuration."""
     made = Replicated(evaluator, folds, repeats, read_max_steps(max_steps))
     told = {"folds": folds, "repeats": repeats, "steps": max_steps}
-    again = {**target, "replicates": told} if target else {}
-    return made, again, made.count
+    return made, {**target, "replicates": told}, made.count
 
 
 def evaluator_again(target: Mapping[str, Any]) -> tuple[Evaluator, dict[str, Any]]:

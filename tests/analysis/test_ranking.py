@@ -18,9 +18,9 @@ SPACE = Space(x=Float(0.0, 1.0))
 HIGH_SCORE = (Objective("score", True),)
 
 
-def history_of(*trials, objectives=HIGH_SCORE, limits=(), max_steps=None):
+def history_of(*trials, objectives=HIGH_SCORE, limits=(), max_steps=None, target=()):
     """trials: (state, step, metrics), in order."""
-    settings = Settings(objectives=objectives, limits=limits, space=SPACE, max_steps=max_steps)
+    settings = Settings(objectives=objectives, limits=limits, space=SPACE, max_steps=max_steps, target=dict(target))
     events = [ev.Declared(1.0, settings.to_json()), ev.Joined(1.0, "a", "host", 1, 1.0)]
     for number, (state, step, metrics) in enumerate(trials):
         events.append(ev.Started(2.0, number, {"x": 0.5}, 1, "default" if number == 0 else "random", "a"))
@@ -54,6 +54,20 @@ def test_limits_rule_out():
         (DONE, 1, {"score": 0.9, "ms": 7.0}), (DONE, 1, {"score": 0.5, "ms": 5.0}), limits=(Limit("ms", 5.0),)
     )
     assert ranking.best(history).number == 1
+
+
+FOLDS = {"max_steps": 5, "target": {"replicates": {"folds": 5, "repeats": 1, "steps": None}}}
+
+
+def test_a_mean_over_few_folds_is_not_held_against_one_over_all():
+    few, all_five = (PAUSED, 1, {"score": 0.9}), (DONE, 5, {"score": 0.7})
+    assert ranking.best(history_of(few, all_five, (DONE, 5, {"score": 0.8}), **FOLDS)).number == 2
+    assert ranking.best(history_of(few, all_five, max_steps=5)).number == 0, "steps that are no folds"
+    assert ranking.best(history_of(few, (PAUSED, 2, {"score": 0.8}), **FOLDS)).number == 0, "none has seen all"
+    assert ranking.best(history_of(few, (FAILED, 5, {"score": 0.7}), **FOLDS)).number == 0, "none that counts has"
+    both = (Objective("score", True), Objective("ms", False))
+    told = (PAUSED, 1, {"score": 0.9, "ms": 1.0}), (DONE, 5, {"score": 0.7, "ms": 2.0})
+    assert [trial.number for trial in ranking.front(history_of(*told, objectives=both, **FOLDS))] == [1]
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=12))

@@ -50,6 +50,20 @@ def test_hopeless_configurations_stop_after_the_first_folds_and_the_best_is_kept
     assert best.step == 5
 
 
+def test_the_best_and_the_finalists_are_chosen_among_those_that_saw_every_fold():
+    def train(trial):
+        return 1.0 - abs(trial.params["x"] - 0.3) - [0.0, 0.1, 0.2, 0.1, 0.1][trial.fold]
+
+    study = gh.tune(train, SPACE, maximize="score", folds=5, budget=40, finals=False, **QUIET)
+    whole = [trial for trial in study.trials if trial.step == 5]
+    assert 2 <= len(whole) < 40
+    leaders = sorted(whole, key=lambda trial: abs(trial.params["x"] - 0.3))
+    assert study.best.number == leaders[0].number
+    assert max(trial.metrics["score"] for trial in study.trials) > study.best.metrics["score"], "on the easy fold"
+    study.finals(top=2, seeds=2)
+    assert {trial.replicates for trial in study.history.replicates} == {trial.number for trial in leaders[:2]}
+
+
 def test_racing_keeps_equals_and_lets_go_of_what_is_plainly_worse():
     study = Study(SPACE, minimize="error", max_steps=4, budget=4, sampler="random", scheduler="racing")
 

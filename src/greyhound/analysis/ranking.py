@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def usable(history: History) -> NDArray[np.intp]:
     """Numbers of the search's trials that have finite objectives, did not fail and keep to the limits.
 
-    Replicates of the finals are left out: they measure configurations again and are not there to be chosen.
+    Replicates of the finals are left out: they measure configurations again and are not there to be chosen. Where
+    values are means over folds and repeats, only trials that have had them all count as soon as there is one: a mean
+    over easy folds is none over all.
     """
     import numpy as np
 
@@ -25,14 +27,17 @@ def usable(history: History) -> NDArray[np.intp]:
     within = (history.violations <= 0).all(axis=1)
     kept = finite & within & ~history.failed
     kept[[trial.number for trial in history.replicates]] = False
+    if history.settings is not None and history.settings.replicated and history.max_steps is not None:
+        whole = kept & (history.steps >= history.max_steps)
+        kept = whole if whole.any() else kept
     return np.flatnonzero(kept)
 
 
 def best(history: History) -> Trial | None:
     """The trial with the best last value of the only objective; None where no trial has one.
 
-    It need not have been trained to the end: its value is that of its checkpoint. Of equal ones the
-    longer trained is better, then the older.
+    It need not have been trained to the end, but on all folds and repeats: its value is that of its checkpoint. Of
+    equal ones the longer trained is better, then the older.
     """
     numbers = ranked(history)
     return history.trial(numbers[0]) if numbers else None
