@@ -132,7 +132,7 @@ class Columns:
         for at, limit in enumerate(self._limits):
             unset = row.state is TrialState.COMPLETED and limit.metric in self._optional
             value = row.metrics.get(limit.metric, limit.bound if unset else float("nan"))
-            over = value - limit.bound if limit.upper else limit.bound - value
+            over = limit.over(value)
             self._arrays["violations"][number, at] = over if over != over else max(0.0, over)
         self._arrays["steps"][number] = max(row.last, 0)
         self._arrays["seconds"][number] = row.seconds

@@ -144,6 +144,10 @@ class Limit:
         value = metrics.get(self.metric, float("nan"))
         return value <= self.bound if self.upper else value >= self.bound
 
+    def over(self, value: float) -> float:
+        """By how much a value of the metric lies beyond the bound; below 0 where it keeps to it."""
+        return value - self.bound if self.upper else self.bound - value
+
     def __str__(self) -> str:
         return f"{self.metric} {'<=' if self.upper else '>='} {self.bound:g}"
 

@@ -162,5 +162,4 @@ def plain(value: Any) -> Any:
 
 def _over(limit: Limit, trial: Trial) -> float:
     """By how much a trial breaks a limit; one that it says nothing of counts as kept, as in Optuna."""
-    value = trial.metrics.get(limit.metric, limit.bound)
-    return value - limit.bound if limit.upper else limit.bound - value
+    return limit.over(trial.metrics.get(limit.metric, limit.bound))

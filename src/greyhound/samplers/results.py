@@ -9,6 +9,7 @@ import numpy as np
 
 from greyhound.curves.study import finals
 from greyhound.numeric import pareto
+from greyhound.numeric.limits import breach
 from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def results(history: History) -> Results:
     """
     every = history.losses
     finite = np.isfinite(every).all(axis=1) & np.full(len(every), bool(history.objectives))
-    broken = _broken(history.violations)
+    broken = breach(history.violations)
     waiting = np.zeros(len(every), bool)
     waiting[history.numbers(TrialState.RUNNING, TrialState.PAUSED)] = True
     doubts = np.zeros(len(every))
@@ -84,16 +85,6 @@ def thinned(numbers: Numbers, most: int) -> Numbers:
     if len(numbers) <= most:
         return numbers
     return numbers[np.linspace(0, len(numbers) - 1, most).round().astype(np.intp)]
-
-
-def _broken(violations: Floats) -> Floats:
-    """By how much each trial breaks the limits, (n,), >= 0, each limit in units of its worst breach.
-
-    violations: (n, k). What was not measured breaks nothing.
-    """
-    over = np.nan_to_num(violations, nan=0.0).clip(max=1e300)
-    worst = over.max(axis=0, initial=0.0)
-    return np.asarray((over / np.where(worst > 0, worst, 1.0)).sum(axis=1))
 
 
 def _one_number(every: Floats, finite: Bools, broken: Floats) -> Floats:
