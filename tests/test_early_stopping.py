@@ -62,6 +62,25 @@ def test_hyperband_with_a_model_on_its_rungs_finds_the_best_in_fewer_steps():
     assert study.best.metrics["loss"] <= ends[3]
 
 
+@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median", "pbt", "freeze_thaw"])
+def test_what_breaks_a_limit_does_not_take_the_budget(scheduler):
+    """The lower the loss the more the limit is broken; most of what is finished keeps to it nevertheless."""
+    space = gh.Space(x=gh.Float(0.0, 1.0), y=gh.Float(0.0, 1.0))
+    study = Study(
+        space, minimize="loss", subject_to="ms <= 5", max_steps=STEPS, budget=40, sampler="random", scheduler=scheduler
+    )
+    while (trial := study.ask()) is not None:
+        x, y = trial.params["x"], trial.params["y"]
+        for step in range(trial.step + 1, STEPS + 1):
+            told = {"loss": x + 0.3 * y + 1.0 / step, "ms": 10.0 * (1.0 - x)}
+            if study.report(trial, step, **told) is not gh.Verdict.CONTINUE:
+                break
+    kept = [trial.params["x"] >= 0.5 for trial in study.history.completed]
+    assert sum(kept) > len(kept) / 2
+    assert study.best.state is TrialState.COMPLETED
+    assert study.best.params["x"] < 0.7
+
+
 @pytest.mark.parametrize(
     "scheduler",
     ["asha", "hyperband", "median", {"name": "median", "risk": 0.05}, {"name": "asha", "risk": 0.05}, "pbt"],

@@ -18,7 +18,7 @@ def begun(max_steps=9, losses=("loss",), space=SPACE, maximize=False, **settings
 
 
 def add(history, curve, state=None, params=None, parent=None, step=0):
-    """A trial that reported a curve of losses (or rows of several) from `step` on, and is in the state; its number."""
+    """A trial that reported losses (rows of several, or by name) from `step` on, and is in the state; its number."""
     number = len(history)
     params = {"x": 0.5} if params is None else params
     history.apply(ev.Started(2.0 + number, number, params, 1, "test", "test", parent=parent, step=step))
@@ -34,6 +34,7 @@ def go_on(history, number, curve, state=None):
     names = [objective.metric for objective in history.objectives]
     for at, losses in enumerate(curve, trial.step + 1):
         values = losses if isinstance(losses, tuple) else (losses,)
-        history.apply(ev.Reported(2.1 + number, number, at, dict(zip(names, values, strict=True))))
+        told = losses if isinstance(losses, dict) else dict(zip(names, values, strict=True))
+        history.apply(ev.Reported(2.1 + number, number, at, told))
     if state is not None:
         history.apply(ev.Ended(2.5 + number, number, state, {}, "test"))

@@ -7,8 +7,8 @@ from greyhound.budget import Budget
 from greyhound.errors import StudyError
 from greyhound.schedulers import Resume, Start, Wait
 from greyhound.schedulers.asha import Asha
-from greyhound.schedulers.halving import promotable
-from greyhound.trial import TrialState, Verdict
+from greyhound.schedulers.halving import last_resort, promotable
+from greyhound.trial import Limit, TrialState, Verdict
 
 ASHA = Asha(eta=3, min_steps=1)
 PAUSED, COMPLETED, STOPPED = TrialState.PAUSED, TrialState.COMPLETED, TrialState.STOPPED
@@ -58,6 +58,28 @@ def test_with_two_objectives_the_front_is_promoted():
     for row in ((0.9, 0.9), (0.1, 0.9), (0.9, 0.1), (0.8, 0.8), (0.95, 0.95), (0.99, 0.99)):
         add(history, [row], PAUSED)
     assert set(promotable(history, 1, eta=3)) == {1, 2}
+
+
+def limited(*trials):
+    """A study whose `ms` may be 5 at most. trials: loss, ms, steps and state."""
+    history = begun(limits=(Limit("ms", 5.0),), budget=Budget(trials=len(trials)))
+    for loss, ms, steps, state in trials:
+        add(history, [{"loss": loss, "ms": ms}] * steps, state)
+    return history
+
+
+def test_what_breaks_a_limit_is_not_promoted_before_what_keeps_to_it():
+    history = limited(*((loss, ms, 1, PAUSED) for loss, ms in ((0.1, 9.0), (0.5, 5.0), (0.2, 7.0), (0.4, 1.0))))
+    assert promotable(history, 1, 2) == [3, 1]
+    assert promotable(history, 1, 1) == [3, 1, 2, 0]
+
+
+def test_a_study_without_a_winner_that_keeps_to_the_limits_trains_one_to_its_end():
+    broken, kept = (0.1, 9.0, 9, COMPLETED), (0.5, 5.0, 1, PAUSED)
+    assert last_resort(limited(broken, (0.2, 8.0, 3, PAUSED), kept), [1, 3]) == 2
+    assert last_resort(limited(broken, (0.2, 8.0, 3, PAUSED)), [1, 3]) is None, "another that breaks it is no winner"
+    assert last_resort(limited((0.2, 8.0, 3, PAUSED)), [1, 3]) == 0, "better than none"
+    assert last_resort(limited(broken, (0.9, 5.0, 9, COMPLETED), kept), [1, 3]) is None
 
 
 def finished(*finals):

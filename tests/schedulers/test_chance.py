@@ -5,7 +5,7 @@ import pytest
 from tests.schedulers.histories import add, begun
 
 from greyhound.schedulers.chance import another_chance, chance_to_win
-from greyhound.trial import TrialState
+from greyhound.trial import Limit, TrialState
 
 COMPLETED, PAUSED = TrialState.COMPLETED, TrialState.PAUSED
 
@@ -35,6 +35,24 @@ def test_equal_gains_leave_no_doubt():
         add(history, [final + 1.0, final], COMPLETED)
     assert chance_to_win(history, add(history, [1.5])) == 0.0
     assert chance_to_win(history, add(history, [0.5])) == 1.0
+
+
+def test_what_breaks_a_limit_is_not_to_be_beaten_and_goes_on_after_what_does_not():
+    def study(ms):
+        history = begun(max_steps=2, limits=(Limit("ms", 5.0),))
+        for final, each in zip((0.0, 2.0, 3.0), ms, strict=True):
+            add(history, [{"loss": final + 1.0}, {"loss": final, "ms": each}], COMPLETED)
+        return history
+
+    history = study((9.0, 5.0, 5.0))
+    behind = add(history, [{"loss": 3.5, "ms": 5.0}], PAUSED)
+    kept = add(history, [{"loss": 2.5, "ms": 5.0}], PAUSED)
+    add(history, [{"loss": 0.5, "ms": 6.0}], PAUSED)
+    assert chance_to_win(history, behind) == 0.0
+    assert chance_to_win(history, kept) == 1.0
+    assert another_chance(history, 0.05) == kept
+    nothing = study((9.0, 9.0, 9.0))
+    assert chance_to_win(nothing, add(nothing, [{"loss": 50.0, "ms": 5.0}])) == 1.0
 
 
 def test_with_several_objectives_it_is_the_chance_not_to_be_dominated():

@@ -211,6 +211,61 @@ def first_verdict(made: gh.Study, x: float) -> gh.Verdict:
     return train(made, made.ask(), informative, FIRST)
 
 
+def limited(looks, **options):
+    """A study whose `ms` may be 5 at most, with six trials finished (at ms 5) and some looked at: by x and ms."""
+    made = study(subject_to="ms <= 5", **options)
+    made.scheduler = Full()
+    for number in range(6):
+        told(made, 0.3 + 0.1 * number, [5.0] * STEPS)
+    made.scheduler = FreezeThaw()
+    return made, [told(made, x, [ms] * FIRST) for x, ms in looks]
+
+
+def told(made: gh.Study, x: float, limited: list[float]) -> gh.Verdict:
+    made.enqueue({"x": x})
+    trial = made.ask()
+    for step, ms in enumerate(limited, 1):
+        verdict = made.report(trial, step, loss=informative(x, step), ms=ms)
+    return verdict
+
+
+def test_a_paused_trial_that_breaks_a_limit_goes_after_those_that_keep_to_it_and_is_not_stopped():
+    made, verdicts = limited([(0.01, 9.0), (0.2, 5.0), (0.02, 6.0)], budget=9)
+    assert verdicts == [gh.Verdict.PAUSE] * 3
+    assert made.scheduler.next(made.history) == Resume(7)
+    made, _ = limited([(0.01, 9.0), (0.02, 6.0)], budget=8)
+    assert isinstance(made.scheduler.next(made.history), Wait)
+    made, _ = limited([(0.01, 9.0), (0.02, 6.0)])
+    assert isinstance(made.scheduler.next(made.history), Start), "what breaks the limit promises nothing"
+
+
+def test_a_limit_that_a_finished_trial_broke_at_its_look_holds_nobody_back():
+    made, _ = limited([(0.01, 9.0), (0.2, 5.0)], budget=8)
+    assert made.scheduler.next(made.history) == Resume(7)
+    made.set_budget(9)
+    made.scheduler = Full()
+    told(made, 0.9, [9.0] * FIRST + [5.0] * (STEPS - FIRST))
+    made.scheduler = FreezeThaw()
+    assert made.scheduler.next(made.history) == Resume(6)
+
+
+def test_where_nothing_keeps_to_the_limits_the_best_goes_on_as_without():
+    made = study(subject_to="ms <= 5", budget=3)
+    for x in (0.5, 0.1, 0.9):
+        told(made, x, [9.0] * FIRST)
+    assert made.scheduler.next(made.history) == Resume(1)
+
+
+def test_from_eight_finished_trainings_on_what_breaks_a_limit_is_held_back():
+    made, _ = limited([])
+    made.scheduler = Full()
+    for x in (0.95, 0.96):
+        told(made, x, [5.0] * STEPS)
+    made.scheduler = FreezeThaw()
+    assert told(made, 0.01, [5.0] * FIRST) is gh.Verdict.CONTINUE
+    assert told(made, 0.01, [9.0] * FIRST) is gh.Verdict.PAUSE
+
+
 def of_two(**options):
     return gh.Study(
         gh.Space(x=gh.Float(0.0, 1.0), size=gh.Float(0.0, 1.0)),

@@ -7,7 +7,7 @@ from greyhound.budget import Budget
 from greyhound.errors import StudyError
 from greyhound.schedulers import Resume, Start, Wait
 from greyhound.schedulers.median import Median
-from greyhound.trial import TrialState, Verdict
+from greyhound.trial import Limit, TrialState, Verdict
 
 COMPLETED, PAUSED = TrialState.COMPLETED, TrialState.PAUSED
 
@@ -45,6 +45,20 @@ def test_with_several_objectives_it_has_to_be_in_the_better_half():
     options = {"done": done, "losses": ("loss", "size")}
     assert judged([(4.0, 4.0)], rule, **options) is Verdict.STOP
     assert judged([(1.0, 1.0)], rule, **options) is Verdict.CONTINUE
+
+
+def test_limits_come_before_losses():
+    """Of three that finished two kept to the limit at both steps; one broke it at the first."""
+    rule = Median(min_trials=3)
+    done = [[{"loss": loss, "ms": ms}] * 2 for loss, ms in ((4.0, 1.0), (6.0, 5.0), (0.0, 9.0))]
+    options = {"done": done, "limits": (Limit("ms", 5.0),)}
+    assert judged([{"loss": 0.1, "ms": 6.0}], rule, **options) is Verdict.STOP
+    assert judged([{"loss": 4.9, "ms": 5.0}], rule, **options) is Verdict.CONTINUE, "the median of those that kept is 5"
+    assert judged([{"loss": 5.1, "ms": 5.0}], rule, **options) is Verdict.STOP
+    done = [[{"loss": 1.0, "ms": ms}, {"loss": 1.0, "ms": 1.0}] for ms in (6.0, 7.0, 8.0)]
+    options = {"done": done, "limits": (Limit("ms", 5.0),)}
+    assert judged([{"loss": 9.0, "ms": 6.5}], rule, **options) is Verdict.CONTINUE, "those broke it at that step too"
+    assert judged([{"loss": 0.0, "ms": 7.5}], rule, **options) is Verdict.STOP
 
 
 def test_it_judges_at_every_interval_from_the_first_on():

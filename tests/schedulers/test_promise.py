@@ -74,3 +74,11 @@ def test_what_breaks_a_limit_is_nothing_to_be_beaten():
     add(history, [0.1], TrialState.COMPLETED)
     add(history, [0.4], TrialState.COMPLETED)
     assert to_beat(history, finals(history)) == Best(0.4)
+
+
+def test_what_is_expected_to_be_beaten_keeps_to_the_limits_if_anything_does():
+    history = begun(max_steps=2, losses=("error",), limits=(Limit("bytes", 5.0),))
+    add(history, [{"error": 0.1, "bytes": 9.0}] * 2, TrialState.COMPLETED)
+    assert to_beat(history, finals(history)) == Best(0.1)
+    add(history, [{"error": 0.8, "bytes": 5.0}], TrialState.PAUSED)
+    assert to_beat(history, finals(history)).loss > 0.4

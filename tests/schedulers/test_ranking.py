@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.schedulers.histories import add, begun
 
-from greyhound.schedulers.ranking import order, ranked
+from greyhound.schedulers.ranking import breaches, finished, order, ranked
+from greyhound.trial import Limit, TrialState
 
 losses = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=20)
 
@@ -38,6 +39,42 @@ def test_with_two_objectives_a_history_is_ranked_by_fronts():
     for row in ((0.5, 0.9), (0.5, 0.5), (0.9, 0.1), (0.1, 0.9)):
         add(history, [row])
     assert ranked(history, 1) == [3, 2, 1, 0]
+
+
+def limited(*curves, losses=("loss",), state=None):
+    """A study whose `ms` may be 5 at most. curves: of each trial, rows of (loss, ms), None for what is not told."""
+    history = begun(losses=losses, limits=(Limit("ms", 5.0),))
+    for curve in curves:
+        rows = [dict(zip((*losses, "ms"), row, strict=True)) for row in curve]
+        add(history, [{name: value for name, value in row.items() if value is not None} for row in rows], state)
+    return history
+
+
+def test_what_breaks_a_limit_comes_behind_all_that_keeps_to_it_by_how_much():
+    history = limited([(0.1, 9.0)], [(0.9, 5.0)], [(0.2, 7.0)], [(0.8, 1.0)], [(0.5, None)], [(0.3, 7.0)])
+    assert ranked(history, 1) == [4, 3, 1, 2, 5, 0]
+    assert ranked(history, 1, among=[0, 1, 2]) == [1, 2, 0]
+
+
+def test_limits_are_compared_at_the_same_step_too():
+    rising = limited([(0.5, 8.0), (0.4, 4.0)], [(0.3, 6.0)], [(0.2, 9.0)])
+    assert ranked(rising, 1) == [1, 0, 2], "what keeps to it by now did not then"
+    assert breaches(rising) == pytest.approx([0.0, 0.25, 1.0])
+    once = limited([(0.5, 8.0), (0.4, None)], [(0.3, None), (0.2, 9.0)], [(0.9, None), (0.9, None)])
+    assert ranked(once, 2) == [2, 0, 1]
+    assert ranked(once, 1) == [2, 0, 1], "told behind the step is better than not told"
+
+
+def test_fronts_are_of_what_keeps_to_the_limits():
+    rows = [(0.5, 0.9, 1.0), (0.5, 0.5, 1.0), (0.0, 0.0, 9.0), (0.9, 0.1, 1.0), (0.1, 0.1, 6.0)]
+    history = limited(*([row] for row in rows), losses=("loss", "size"))
+    assert ranked(history, 1) == [1, 3, 0, 4, 2]
+
+
+def test_what_is_finished_keeps_to_the_limits_as_far_as_is_known():
+    history = limited([(0.1, 9.0)], [(0.2, 5.0)], [(0.3, None)], state=TrialState.COMPLETED)
+    add(history, [0.0], TrialState.PAUSED)
+    assert finished(history) == [1, 2]
 
 
 def test_a_loss_that_is_missing_everywhere_decides_nothing():

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from greyhound.errors import StudyError
+from greyhound.schedulers.ranking import breaches
 from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def check_risk(scheduler: str, risk: float | None) -> None:
 def chance_to_win(history: History, number: int) -> float:
     """The chance, in [0, 1], that the trial would end better than every trial that was trained to its end.
 
-    With several objectives: that none of those would dominate it. 1 where too little is known to say.
+    With several objectives: that none of those would dominate it. 1 where too little is known to say. Trials that
+    break a limit are not to be beaten.
     """
     import numpy as np
 
@@ -48,17 +50,21 @@ def chance_to_win(history: History, number: int) -> float:
     mine = finals[number]
     if len(told) < _FEWEST or not np.isfinite(mine).all() or trial.step == 0:
         return 1.0
-    gains, best = finals[told] - here[told], finals[told]
+    over = breaches(history)
+    gains, best = finals[told] - here[told], finals[[at for at in told if not over[at]]]
+    if not len(best):
+        return 1.0
     if len(mine) == 1:
         return _below(float(best.min()), float(mine[0]), gains[:, 0])
     return _undominated(best, mine + gains)
 
 
 def another_chance(history: History, risk: float) -> int | None:
-    """The paused trial that may win with the largest chance, if that is at least `risk`."""
+    """The paused trial that may win with the largest chance, at least `risk`; one that breaks a limit after others."""
+    over = breaches(history)
     chances = {number: chance_to_win(history, number) for number in history.numbers(TrialState.PAUSED)}
-    likeliest = max(chances, key=lambda number: (chances[number], -number), default=None)
-    return likeliest if likeliest is not None and chances[likeliest] >= risk else None
+    able = [number for number, chance in chances.items() if chance >= risk]
+    return max(able, key=lambda number: (-over[number], chances[number], -number), default=None)
 
 
 def _below(bound: float, value: float, gains: Floats) -> float:

@@ -18,6 +18,9 @@ Where the first trials learn nothing there is nothing to forecast by: then confi
 enough of them have learned, and go on by successive halving, which looks at many and gives more time to the best of
 each rung.
 
+A paused trial that breaks a limit goes after all that do not, and what breaks one promises nothing, unless trainings
+that finished show that a limit which is broken early may be kept in the end.
+
 With several objectives the front of what has finished stands for the best, the growth of its hypervolume for the fall
 of the loss, and the chance to end undominated for that of finishing best.
 
@@ -35,6 +38,7 @@ from greyhound.schedulers.asha import Asha
 from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait
 from greyhound.schedulers.idle import learners, nothing_learns
 from greyhound.schedulers.promise import Best, Front, to_beat
+from greyhound.schedulers.ranking import breaches, finished
 from greyhound.spending import steps_in_all
 from greyhound.trial import TrialState, Verdict
 
@@ -43,7 +47,7 @@ if TYPE_CHECKING:
 
     from greyhound.curves.study import Finals
     from greyhound.history import History
-    from greyhound.numeric.gp import Floats
+    from greyhound.numeric.gp import Bools, Floats
     from greyhound.trial import Trial
 
 _FIRST = 8
@@ -113,34 +117,36 @@ class FreezeThaw:
 
         forecast = finals(history)
         bar = to_beat(history, forecast)
-        index = _index(history, forecast, paused, bar)
+        kept = self._kept(history)
+        index = _index(history, forecast, paused, bar, kept)
         first = int(index.argmax())
         if history.can_start:
             if self._enough(history) or _last_call(history):
                 return Resume(paused[first])
-            starts = self._looks_due(history) or self._price(history, forecast, bar) >= index[first]
+            starts = self._looks_due(history) or self._price(history, forecast, bar, kept) >= index[first]
             return _start(history, forecast) if starts else Resume(paused[first])
-        winnable = _chance(forecast, paused, bar) >= self.risk
-        unfinished = not history.running and not history.completed
+        winnable = (_chance(forecast, paused, bar) >= self.risk) & kept[paused]
+        winners = finished(history) if kept[paused[first]] else history.completed
+        unfinished = not history.running and not winners
         return Resume(paused[first]) if winnable[first] or unfinished else Wait()
 
     def judge(self, history: History, trial: Trial) -> Verdict:
         """STOP where the chance to finish best is below the risk, else PAUSE; once many have finished CONTINUE.
 
-        Then only the hopeless are stopped. Where the first trials learn nothing, PAUSE at every rung. CONTINUE where
-        an objective is not told before the end.
+        Then only the hopeless are stopped, and what breaks a limit is paused. Where the first trials learn nothing,
+        PAUSE at every rung. CONTINUE where an objective is not told before the end.
         """
         if any(objective.metric not in trial.metrics for objective in history.objectives):
             return Verdict.CONTINUE
-        finished = history.count(TrialState.COMPLETED)
-        if finished < _SURE or self._idle(history):
+        count = history.count(TrialState.COMPLETED)
+        if count < _SURE or self._idle(history):
             return Verdict.PAUSE
         from greyhound.curves.study import finals
 
         forecast = finals(history)
         chance = _chance(forecast, [trial.number], to_beat(history, forecast))[0]
         hopeless = _HOPELESS if len(history.objectives) == 1 else _DOMINATED
-        if finished >= _LEARNED and chance >= hopeless:
+        if count >= _LEARNED and chance >= hopeless and self._kept(history)[trial.number]:
             return Verdict.CONTINUE
         return Verdict.STOP if chance < self.risk else Verdict.PAUSE
 
@@ -175,6 +181,18 @@ class FreezeThaw:
         end = history.max_steps or 1
         return min(self.min_steps or max(1, round(end / 9)), end)
 
+    def _kept(self, history: History) -> Bools:
+        """Which trials keep to the limits as far as is known, (n,); all where breaking one early tells nothing.
+
+        That is where none keeps to them, or a finished one does that broke one at its look.
+        """
+        import numpy as np
+
+        now = np.asarray(breaches(history)) == 0.0
+        recovered = now & (np.asarray(breaches(history, self._look(history))) > 0.0)
+        tells = (now & (history.steps > 0)).any() and not recovered[history.numbers(TrialState.COMPLETED)].any()
+        return now if tells else np.ones(len(now), bool)
+
     def _looks_due(self, history: History) -> bool:
         """Whether there were too few first looks: for the workers, or for all the steps."""
         workers = len(history.running) + 1
@@ -185,7 +203,7 @@ class FreezeThaw:
         workers = len(history.running) + 1
         return history.count(TrialState.COMPLETED) < _KNOWN and len(history) >= max(_MANY, _EACH * workers)
 
-    def _price(self, history: History, forecast: Finals, bar: Best | Front | None) -> float:
+    def _price(self, history: History, forecast: Finals, bar: Best | Front | None, kept: Bools) -> float:
         """The index of a new configuration: gain for each step."""
         import numpy as np
 
@@ -195,7 +213,7 @@ class FreezeThaw:
         if bar is None or len(newest) < _FIRST:
             return np.inf
         told = forecast.told_at(look, newest)
-        gains = bar.gain(told.mean, told.std)
+        gains = np.where(kept[newest], bar.gain(told.mean, told.std), 0.0)
         left = end - look
         low, high = 0.0, float(gains.max()) / max(left, 1)
         for _ in range(_BISECTIONS):
@@ -223,12 +241,12 @@ def _start(history: History, forecast: Finals) -> Start:
 
 
 def _last_call(history: History) -> bool:
-    """Whether nothing has finished and the budget has hardly room for one training more a worker.
+    """Whether the budget has hardly room for one training more a worker, and nothing within the limits has finished.
 
     Not in its first half: until then the pace may be that of workers which were starting.
     """
     room = steps_in_all(history)
-    if room is None or history.completed:
+    if room is None or finished(history):
         return False
     left, workers = room - history.total_steps, len(history.running) + 1
     return left <= history.total_steps and left < _LAST * workers * (history.max_steps or 1)
@@ -261,15 +279,19 @@ def _sampler_helps(forecast: Finals) -> bool:
     return bool((chosen[:, None] < drawn).mean() > 0.5)
 
 
-def _index(history: History, forecast: Finals, numbers: Sequence[int], bar: Best | Front | None) -> Floats:
-    """Expected gain for each step still needed, (n,); infinite for trials of which nothing is known."""
+def _index(history: History, forecast: Finals, numbers: Sequence[int], bar: Best | Front | None, kept: Bools) -> Floats:
+    """Expected gain for each step still needed, (n,); infinite for trials of which nothing is known.
+
+    Below 0, by how much, for trials that are not among those that keep to the limits.
+    """
     import numpy as np
 
+    over = np.asarray(breaches(history))
     if bar is None:
-        return np.full(len(numbers), np.inf)
+        return np.where(kept[numbers], np.inf, -over[numbers])
     left = (history.max_steps or 1) - forecast.lengths[numbers]
     gains = bar.gain(forecast.mean[numbers], forecast.std[numbers]) / np.maximum(left, 1)
-    return np.asarray(np.nan_to_num(gains, nan=np.inf))
+    return np.where(kept[numbers], np.nan_to_num(gains, nan=np.inf), -over[numbers])
 
 
 def _chance(forecast: Finals, numbers: Sequence[int], bar: Best | Front | None) -> Floats:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from greyhound.schedulers.ranking import ranked
+from greyhound.schedulers.ranking import breaches, finished, ranked
 from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
@@ -44,14 +44,17 @@ def promotion(history: History, rungs: Sequence[int], eta: int, among: Collectio
 def last_resort(history: History, rungs: Sequence[int]) -> int | None:
     """The best paused trial of the highest rung where nothing runs and nothing was trained in full; else None.
 
-    So that a study has a winner that was trained to its end.
+    So that a study has a winner that was trained to its end. Nothing that breaks a limit is one, nor is brought to its
+    end unless there is nothing else.
     """
-    if history.running or history.completed:
+    if history.running or finished(history):
         return None
-    paused = set(history.numbers(TrialState.PAUSED))
-    for rung in reversed(rungs) if paused else ():
+    over, paused = breaches(history), set(history.numbers(TrialState.PAUSED))
+    kept = {number for number in paused if not over[number]}
+    among = kept if kept or history.completed else paused
+    for rung in reversed(rungs) if among else ():
         for number in ranked(history, rung):
-            if number in paused:
+            if number in among:
                 return number
     return None
 

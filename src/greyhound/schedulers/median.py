@@ -2,7 +2,8 @@
 
 A trial is stopped at step t if its best value by then is strictly worse than the median, over the trials that were
 trained to their end, of their mean value up to step t. With several objectives: if it comes behind more than half
-of those trials in the ranking by non-dominated fronts at step t.
+of those trials in the ranking by non-dominated fronts at step t. Limits come first: a trial that broke them by more
+than the median of those trials did is behind, one by less is not, and else it is held against those that did as it did.
 
 Source: Golovin et al. 2017, "Google Vizier: a service for black-box optimization", section 3.2.2.
 """
@@ -13,13 +14,13 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean, median, median_low
 from typing import TYPE_CHECKING, ClassVar
 
 from greyhound.errors import StudyError
 from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait
 from greyhound.schedulers.chance import another_chance, chance_to_win, check_risk
-from greyhound.schedulers.ranking import ranked
+from greyhound.schedulers.ranking import breaches, ranked
 from greyhound.trial import TrialState, Verdict
 
 if TYPE_CHECKING:
@@ -79,7 +80,12 @@ class Median:
         if len(history.objectives) > 1:
             order = ranked(history, trial.step, [*done, trial.number])
             return trial.number in order and order.index(trial.number) > (len(order) - 1) / 2
-        means = [fmean(values) for number in done if (values := _losses(history, number, trial.step))]
+        over = breaches(history, trial.step)
+        usual = median_low(over[number] for number in done)
+        if over[trial.number] != usual:
+            return over[trial.number] > usual
+        alike = [number for number in done if over[number] == usual]
+        means = [fmean(values) for number in alike if (values := _losses(history, number, trial.step))]
         mine = _losses(history, trial.number, trial.step)
         return bool(means) and bool(mine) and min(mine) > median(means)
 

@@ -103,7 +103,7 @@ class Front:
 
 
 def to_beat(history: History, forecast: Finals) -> Best | Front | None:
-    """What is finished and keeps to the limits, beneath noise; before there is such, the best expected.
+    """What is finished and keeps to the limits, beneath noise; before there is such, the best expected of what keeps.
 
     None where nothing is known. A loss that exploded would stretch the hypervolume without end, so what lies far out
     (Tukey 1977, "Exploratory data analysis", ch. 2) is no worst.
@@ -113,11 +113,12 @@ def to_beat(history: History, forecast: Finals) -> Best | Front | None:
     from greyhound.numeric import pareto
 
     ended = np.asarray(history.numbers(TrialState.COMPLETED), int)
-    within = ~(history.violations[ended] > 0).any(axis=1)
-    done = (history.losses - forecast.noise)[ended[within]]
+    within = np.asarray(~(history.violations > 0).any(axis=1))
+    done = (history.losses - forecast.noise)[ended[within[ended]]]
     known = done[np.isfinite(done).all(axis=1)]
-    expected = forecast.mean[np.isfinite(forecast.mean).all(axis=1)]
-    points = known if len(known) else expected
+    there = np.isfinite(forecast.mean).all(axis=1)
+    expected = forecast.mean[there]
+    points = next((some for some in (known, forecast.mean[there & within], expected) if len(some)), expected)
     if not len(points):
         return None
     if points.shape[1] == 1:

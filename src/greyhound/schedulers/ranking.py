@@ -1,23 +1,30 @@
 """Trials compared after the same number of steps, by one objective or by several.
 
-Several objectives: by non-dominated fronts, and within a front by an epsilon net, so that the first of a front lie
-far apart on it.
+What broke a limit by then comes behind all that kept to it, by how much. Several objectives: by non-dominated fronts,
+and within a front by an epsilon net, so that the first of a front lie far apart on it.
 
 Source: Deb et al. 2002, "NSGA-II", section III-A (fronts); Schmucker et al. 2021,
-"Multi-objective asynchronous successive halving", arXiv 2106.12639 (halving by fronts and an epsilon net).
+"Multi-objective asynchronous successive halving", arXiv 2106.12639 (halving by fronts and an epsilon net); Deb 2000,
+"An efficient constraint handling method for genetic algorithms" (limits before losses).
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING
+
+from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from greyhound.history import History
+    from greyhound.trial import Report
 
     Floats = NDArray[np.float64]
 
@@ -25,15 +32,40 @@ if TYPE_CHECKING:
 def ranked(history: History, step: int, among: Iterable[int] | None = None) -> list[int]:
     """Numbers of the trials that reported `step` steps or more, the best at that step first; ties go to the older.
 
-    among: only these trials; None for all.
+    Those that broke a limit by then come last, by how much. among: only these trials; None for all.
     """
     first = history.losses_at(step)
     numbers = range(len(first)) if among is None else sorted(among)
     reached = [number for number in numbers if not math.isnan(first[number])]
-    if len(history.objectives) <= 1:
-        return sorted(reached, key=first.__getitem__)
-    columns = [history.losses_at(step, objective) for objective in range(len(history.objectives))]
-    return [reached[at] for at in order([[column[number] for column in columns] for number in reached])]
+    over = breaches(history, step)
+    kept = _by_losses(history, step, [number for number in reached if not over[number]])
+    broke = _by_losses(history, step, [number for number in reached if over[number]])
+    return [*kept, *sorted(broke, key=over.__getitem__)]
+
+
+def breaches(history: History, step: int | None = None) -> Sequence[float]:
+    """By how much each trial broke the limits when it first reported `step` steps or more, (n,), >= 0; None: by now.
+
+    Of what it had not told by then the newest value counts, and what is not known breaks nothing.
+    """
+    if not history.limits:
+        return [0.0] * len(history)
+    from greyhound.numeric.limits import breach
+
+    violations = history.violations
+    if step is not None:
+        violations = violations.copy()
+        for number, trial in enumerate(history.trials):
+            for at, limit in enumerate(history.limits):
+                if (value := _told(trial.reports, limit.metric, step)) is not None:
+                    violations[number, at] = max(0.0, limit.over(value))
+    return list(breach(violations).tolist())
+
+
+def finished(history: History) -> list[int]:
+    """Numbers of the trials that were trained to their end and are not known to break a limit."""
+    over = breaches(history)
+    return [number for number in history.numbers(TrialState.COMPLETED) if not over[number]]
 
 
 def order(losses: Sequence[Sequence[float]]) -> list[int]:
@@ -56,6 +88,21 @@ def order(losses: Sequence[Sequence[float]]) -> list[int]:
         above = above - dominates[front].sum(axis=0)
         above[front] = -1
     return placed
+
+
+def _by_losses(history: History, step: int, numbers: list[int]) -> list[int]:
+    """The trials, rising numbers of such as reported the step, the best at it first."""
+    columns = [history.losses_at(step, objective) for objective in range(max(1, len(history.objectives)))]
+    if len(columns) == 1:
+        return sorted(numbers, key=columns[0].__getitem__)
+    return [numbers[at] for at in order([[column[number] for column in columns] for number in numbers])]
+
+
+def _told(reports: Sequence[Report], metric: str, step: int) -> float | None:
+    """The first value of a metric at `step` or behind it, else the last before; None where there is none."""
+    at = bisect_left(reports, step, key=attrgetter("step"))
+    nearest = chain(reports[at:], reversed(reports[:at]))
+    return next((each.metrics[metric] for each in nearest if metric in each.metrics), None)
 
 
 def _spread(points: Floats) -> list[int]:
