@@ -1,18 +1,26 @@
 """Trials of several folds and repeats: means, racing, pausing in between."""
 
 import random
+import signal
 import statistics
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from tests.programs import folds
 
 import greyhound as gh
 from greyhound.errors import StudyError
+from greyhound.evaluators import checkpoint
+from greyhound.evaluators.function import Function
+from greyhound.evaluators.replicates import Replicated
 from greyhound.evaluators.script import Script
 from greyhound.schedulers.racing import Racing
 from greyhound.study import Study
 from greyhound.trial import TrialState, Verdict
 
+PROGRAM = Path(__file__).parents[1] / "programs" / "folds.py"
 SPACE = gh.Space(x=gh.Float(0.0, 1.0))
 QUIET = {"progress": False, "sampler": "random", "workers": "serial"}
 
@@ -83,11 +91,11 @@ def test_racing_keeps_equals_and_lets_go_of_what_is_plainly_worse():
 
 
 def test_an_interrupted_trial_goes_on_with_its_next_fold(tmp_path):
-    folds = []
+    seen = []
 
     def train(trial):
-        folds.append(trial.fold)
-        if len(folds) == 3:
+        seen.append(trial.fold)
+        if len(seen) == 3:
             raise KeyboardInterrupt
         return float(trial.fold)
 
@@ -95,8 +103,51 @@ def test_an_interrupted_trial_goes_on_with_its_next_fold(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         gh.tune(train, SPACE, **options)
     study = gh.tune(train, SPACE, **options)
-    assert folds == [0, 1, 2, 2, 3]
+    assert seen == [0, 1, 2, 2, 3]
     assert study.trials[0].metrics["score"] == 1.5
+
+
+def count(trial):
+    counter = folds.Counter()
+    for step in range(trial.checkpoint(counter=counter), trial.max_steps):
+        counter.steps += 1
+        trial.report(step + 1, score=10.0 * trial.fold + counter.steps)
+
+
+def checkpoints(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("checkpoint.*"))
+
+
+def test_a_finished_replicate_leaves_no_checkpoint(tmp_path):
+    study = gh.tune(count, SPACE, maximize="score", folds=3, max_steps=4, budget=5, storage=tmp_path / "s.db", **QUIET)
+    assert study.best.metrics["score"] == 14.0
+    assert checkpoints(tmp_path) == []
+
+
+def test_a_checkpoint_that_a_kill_left_behind_its_finished_replicate_is_removed(line, job):
+    trainer = Replicated(Function(count), folds=2, max_steps=4)
+    folder = job().directory
+    (folder / "replicate-0").mkdir(parents=True)
+    (folder / "replicate-0" / checkpoint.PLAIN_NAME).touch()
+    (folder / "replicates.json").write_text('[{"score": 4.0}]')
+    assert trainer(job(step=1), line).metrics["score"] == 9.0
+    assert checkpoints(folder) == []
+
+
+def test_a_killed_trial_goes_on_within_its_replicate(tmp_path):
+    def run():
+        return subprocess.run([sys.executable, str(PROGRAM)], cwd=tmp_path, timeout=120).returncode
+
+    assert run() == -signal.SIGKILL
+    assert checkpoints(tmp_path) == [f"s.files/study/trial-00000/replicate-1/{checkpoint.PLAIN_NAME}"]
+    assert run() == 0
+    trained = [tuple(map(int, row.split())) for row in (tmp_path / "trained.txt").read_text().splitlines()]
+    assert all(step == steps for _, step, steps in trained), "the state is that of its step"
+    assert [step for fold, step, _ in trained if fold == 0] == [1, 2, 3, 4]
+    assert [step for fold, step, _ in trained if fold == 1][:4] == [1, 2, 3, 2], "on from its first checkpoint"
+    with Study.load(tmp_path / "s.db") as study:
+        assert study.trials[0].metrics["score"] == statistics.fmean([4.0, 14.0, 24.0])
+    assert checkpoints(tmp_path) == []
 
 
 def test_a_failing_fold_fails_the_trial():

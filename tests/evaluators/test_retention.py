@@ -19,9 +19,9 @@ DISPOSABLE = {TrialState.COMPLETED, TrialState.STOPPED, TrialState.DIVERGED}
 RETRYABLE = {TrialState.FAILED, TrialState.OUT_OF_MEMORY, TrialState.TIMED_OUT, TrialState.LOST}
 
 
-def history_of(*trials):
+def history_of(*trials, target=()):
     """Trials in order of number, each (state, step, score) or (state, step, score, parent); a large score is good."""
-    settings = Settings((Objective("score", True),), gh.Space(x=gh.Float(0, 1)), max_steps=9)
+    settings = Settings((Objective("score", True),), gh.Space(x=gh.Float(0, 1)), max_steps=9, target=dict(target))
     history = History.of([ev.Declared(1.0, settings.to_json()), ev.Joined(1.0, "me", "host", 1, 0.0)])
     for number, (state, step, score, *parent) in enumerate(trials):
         history.apply(ev.Started(2.0, number, {"x": 0.5}, 7, "random", "me", parent=parent[0] if parent else None))
@@ -133,6 +133,30 @@ def test_above_the_quota_a_loss_that_is_not_known_counts_as_the_worst(tmp_path):
     scores = (0.3, math.nan, 0.1, math.nan, 0.9, 0.5, math.nan, 0.2)
     history = history_of(*((TrialState.PAUSED, 3, score) for score in scores))
     assert collected(tmp_path, history, quota=50) == {0, 2, 4, 5, 7}
+
+
+def in_replicates(folder, number, size=10):
+    """Put a checkpoint into the second replicate of a trial."""
+    place = trial_folder(folder, number) / "replicate-1"
+    place.mkdir(parents=True)
+    (place / checkpoint.TORCH_NAME).write_bytes(b"x" * size)
+    return place / checkpoint.TORCH_NAME
+
+
+def test_checkpoints_of_replicates_go_and_count_as_those_of_the_trial(tmp_path):
+    states = (TrialState.DIVERGED, TrialState.PAUSED, TrialState.PAUSED, TrialState.FAILED, TrialState.RUNNING)
+    history = history_of(*((state, 1, 0.1 * at) for at, state in enumerate(states)), target={"replicates": {}})
+    paths = [in_replicates(tmp_path, number) for number in range(5)]
+    Retention(tmp_path, None).collect(history, [0], set())
+    assert [path.exists() for path in paths] == [False, True, True, True, True]
+    Retention(tmp_path, 25).collect(history, [], set())
+    assert [path.exists() for path in paths] == [False, False, True, False, True]
+
+
+def test_in_a_study_without_replicates_a_folder_called_so_is_the_training_s_own(tmp_path):
+    path = in_replicates(tmp_path, 0)
+    Retention(tmp_path, 0).collect(history_of((TrialState.COMPLETED, 9, 0.5)), [0], set())
+    assert path.exists()
 
 
 def test_a_quota_that_is_kept_to_removes_nothing(tmp_path):

@@ -126,8 +126,11 @@ def copy_files(source: Path, folder: Path) -> None:
 
 def latest(folder: Path) -> Path | None:
     """The checkpoint in a folder; None where there is none."""
-    there = [path for name in (TORCH_NAME, PLAIN_NAME) if (path := folder / name).exists()]
-    return max(there, key=lambda path: path.stat().st_mtime_ns, default=None)
+    written = []
+    for path in (folder / TORCH_NAME, folder / PLAIN_NAME):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            written.append((path.stat().st_mtime_ns, path))
+    return max(written)[1] if written else None
 
 
 def remove(folder: Path) -> None:
@@ -138,10 +141,14 @@ def remove(folder: Path) -> None:
 
 
 def size(folder: Path) -> int:
-    """Bytes that the checkpoint takes."""
-    path = latest(folder)
-    own = path.stat().st_size if path is not None else 0
-    return own + sum(file.stat().st_size for file in (folder / FILES_NAME).rglob("*") if file.is_file())
+    """Bytes that the checkpoint takes; of one that its training replaces or removes meanwhile, of a part of it."""
+    total = 0
+    with contextlib.suppress(FileNotFoundError):
+        path = latest(folder)
+        total += path.stat().st_size if path is not None else 0
+        for file in (folder / FILES_NAME).rglob("*"):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def _state(each: Any, files: Path) -> Any:

@@ -2,7 +2,7 @@
 
 A trial then is the row of its replicates, and a step of it is one of them: what it reports is the mean so far. So the
 scheduler can stop a hopeless configuration after its first folds, and a trial that was paused or interrupted goes on
-with the replicate at which it was.
+with the replicate at which it was. What a finished replicate came to is kept, its checkpoint is not.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from greyhound.errors import StudyError
+from greyhound.evaluators import checkpoint
 from greyhound.jobs import Answer, Channel, Evaluator, Job, Message, Outcome, Progress
 from greyhound.trial import TrialState, Verdict, derive_seed
 
 _VALUES = "replicates.json"
+REPLICATE = "replicate-"
+"""The folder of a replicate, within its trial's, and its place."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,17 @@ class Replicated:
         values = _read(job.directory)
         until = job.until
         for at in range(self.count):
+            replicate = self._replicate(job, at)
             if at >= len(values):
                 line = _Line(channel)
-                outcome = self.evaluator(self._replicate(job, at), line)
+                outcome = self.evaluator(replicate, line)
                 until = line.until if line.heard else until
                 if outcome.state is not TrialState.COMPLETED:
                     return outcome
                 values.append({**line.metrics, **outcome.metrics})
                 _write(job.directory, values)
+            if replicate.directory is not None:
+                checkpoint.remove(replicate.directory)
             done = at + 1
             if done <= job.step:
                 continue
@@ -89,7 +95,7 @@ class Replicated:
             step=0,
             until=None,
             max_steps=self.max_steps,
-            directory=job.directory / f"replicate-{at}" if job.directory is not None else None,
+            directory=job.directory / f"{REPLICATE}{at}" if job.directory is not None else None,
             parent=None,
             fold=at % self.folds,
             folds=self.folds,

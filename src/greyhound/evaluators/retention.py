@@ -3,18 +3,19 @@
 Kept are those of trials that may train on (running, paused, failed ones that can be retried), of the
 best trial, of the baseline, and of parents that a trial without a report of its own may still have to copy
 from. The rest are removed as trials end. Above a quota failed trials' go next, then those of the paused trials with
-the worst values: such a trial would start again from its first step.
+the worst values: such a trial would start again from its first step, or from that of the replicate at which it was.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greyhound.evaluators import checkpoint
 from greyhound.evaluators.inheritance import PARENT
+from greyhound.evaluators.replicates import REPLICATE
 from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
@@ -34,12 +35,14 @@ class Retention:
         self._folder = folder
         self._quota_bytes = quota_bytes
         self._held: set[int] | None = None
+        self._replicated = False
 
     def collect(self, history: History, ended: Iterable[int], winners: set[int]) -> None:
         """Remove what trials that just ended, or are not among `winners` any more, leave behind."""
+        self._replicated = history.settings is not None and history.settings.replicated
         held = self._scan() if self._held is None else self._held
         grown = (*ended, *history.numbers(TrialState.RUNNING))
-        held |= {number for number in grown if _holds(self.path(number))}
+        held |= {number for number in grown if self._holds(self.path(number))}
         self._held = held
         unborn = (trial for trial in history.select(TrialState.RUNNING, TrialState.PAUSED) if not trial.reports)
         keep = winners | {trial.parent for trial in unborn if trial.parent is not None}
@@ -54,7 +57,7 @@ class Retention:
         return trial_folder(self._folder, number)
 
     def _shrink(self, history: History, keep: set[int], quota_bytes: int) -> None:
-        sizes = {number: sum(map(checkpoint.size, _folders(self.path(number)))) for number in self._held or ()}
+        sizes = {number: sum(map(checkpoint.size, self._folders(self.path(number)))) for number in self._held or ()}
         total = sum(sizes.values())
         if total <= quota_bytes:
             return
@@ -69,24 +72,22 @@ class Retention:
             self._remove(number)
 
     def _remove(self, number: int) -> None:
-        for folder in _folders(self.path(number)):
+        for folder in self._folders(self.path(number)):
             checkpoint.remove(folder)
         if self._held is not None:
             self._held.discard(number)
 
     def _scan(self) -> set[int]:
         folders = self._folder.glob("trial-*") if self._folder.is_dir() else ()
-        numbers = (folder.name.removeprefix("trial-") for folder in folders if _holds(folder))
+        numbers = (folder.name.removeprefix("trial-") for folder in folders if self._holds(folder))
         return {int(number) for number in numbers if number.isdecimal()}
 
+    def _holds(self, folder: Path) -> bool:
+        return any(checkpoint.latest(each) is not None for each in self._folders(folder))
 
-def _folders(folder: Path) -> tuple[Path, Path]:
-    """Where a trial has checkpoints: its own, and the one that it starts from."""
-    return folder, folder / PARENT
-
-
-def _holds(folder: Path) -> bool:
-    return any(checkpoint.latest(each) is not None for each in _folders(folder))
+    def _folders(self, folder: Path) -> Sequence[Path]:
+        """Where a trial has checkpoints: its own, the one that it starts from, and those of its replicates."""
+        return folder, folder / PARENT, *(folder.glob(f"{REPLICATE}*") if self._replicated else ())
 
 
 def trial_folder(folder: Path, number: int) -> Path:
