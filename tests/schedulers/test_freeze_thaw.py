@@ -1,9 +1,13 @@
 """Freeze-thaw: trains on who can still win, spends on what early steps tell, stops for good only the hopeless."""
 
+from itertools import groupby
+
 import numpy as np
 import pytest
+from tests.schedulers.histories import add, begun
 
 import greyhound as gh
+from greyhound.budget import Budget
 from greyhound.curves.study import finals
 from greyhound.errors import StudyError
 from greyhound.schedulers import Resume, Start, Wait
@@ -154,6 +158,16 @@ def test_when_no_new_trial_may_start_those_that_may_win_go_on_and_the_others_do_
     assert ended[0.02] is TrialState.COMPLETED
     assert TrialState.COMPLETED not in (ended[0.92], ended[0.96])
     assert isinstance(made.scheduler.next(made.history), Wait)
+
+
+def test_at_the_end_one_that_may_win_goes_on_though_another_that_cannot_promises_more_a_step():
+    """One that is nearly at its end is expected a little behind the best, and one at its look far behind, unsurely."""
+    history = begun(max_steps=100, budget=Budget(trials=3))
+    add(history, 1.0 + np.exp(-np.arange(1, 101) / 10), TrialState.COMPLETED)
+    near = add(history, 1.03 + np.exp(-np.arange(1, 99) / 10), TrialState.PAUSED)
+    far = add(history, 1.14 + np.exp(-np.arange(1, 12) / 10), TrialState.PAUSED)
+    decided = [FreezeThaw(risk=float(risk)).next(history) for risk in np.linspace(0.0, 0.5, 101)]
+    assert [action for action, _ in groupby(decided)] == [Resume(near), Resume(far), Wait()], "as ever fewer may win"
 
 
 def test_a_paused_trial_of_which_nothing_is_known_goes_on():

@@ -113,6 +113,8 @@ class FreezeThaw:
         paused = history.numbers(TrialState.PAUSED)
         if not paused:
             return Start() if history.can_start else Wait()
+        import numpy as np
+
         from greyhound.curves.study import finals
 
         forecast = finals(history)
@@ -126,9 +128,10 @@ class FreezeThaw:
             starts = self._looks_due(history) or self._price(history, forecast, bar, kept) >= index[first]
             return _start(history, forecast) if starts else Resume(paused[first])
         winnable = (_chance(forecast, paused, bar) >= self.risk) & kept[paused]
+        if winnable.any():
+            return Resume(paused[int(np.where(winnable, index, -np.inf).argmax())])
         winners = finished(history) if kept[paused[first]] else history.completed
-        unfinished = not history.running and not winners
-        return Resume(paused[first]) if winnable[first] or unfinished else Wait()
+        return Resume(paused[first]) if not history.running and not winners else Wait()
 
     def judge(self, history: History, trial: Trial) -> Verdict:
         """STOP where the chance to finish best is below the risk, else PAUSE; once many have finished CONTINUE.
