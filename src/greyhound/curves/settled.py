@@ -26,17 +26,21 @@ _TINY = 1e-12
 
 
 def settled(curves: Floats) -> Floats:
-    """The level of each curve at its end, (k,), in the curves' units. curves: (k, T), finite."""
-    count, steps = curves.shape
-    half = steps // 2
-    if count * (steps - half) < _LEAST_ERRORS or half < 1:
-        return curves[:, -1].copy()
-    floor = _TINY * float(np.var(curves)) + np.finfo(float).tiny
-    best, found = np.inf, curves[:, -1]
+    """The level of each curve at its end, (k,), in the curves' units. curves: (k, T), finite, NaN behind their ends."""
+    there = np.isfinite(curves)
+    lengths = there.sum(axis=1)
+    rows, half = np.arange(len(curves)), np.maximum(lengths // 2, 1)
+    foretold = there & (np.arange(curves.shape[1]) >= half[:, None])
+    counts = foretold.sum(axis=1)
+    if counts.sum() < _LEAST_ERRORS:
+        return np.asarray(curves[rows, lengths - 1])
+    first = int(half.min())
+    floor = _TINY * float(np.var(curves[there])) + np.finfo(float).tiny
+    best, found = np.inf, curves[rows, lengths - 1]
     for share in _NEWEST:
         levels = lfilter([share], [1.0, share - 1.0], curves, axis=1, zi=(1.0 - share) * curves[:, :1])[0]
-        squares = ((levels[:, half - 1 : -1] - curves[:, half:]) ** 2).mean(axis=1)
-        error = float(np.log(squares + floor).mean())
+        squares = np.where(foretold[:, first:], (levels[:, first - 1 : -1] - curves[:, first:]) ** 2, 0.0)
+        error = float(np.log(squares.sum(axis=1) / np.maximum(counts, 1) + floor).mean())
         if error < best:
-            best, found = error, levels[:, -1]
-    return found.copy()
+            best, found = error, levels[rows, lengths - 1]
+    return np.asarray(found)

@@ -25,8 +25,9 @@ Floats: TypeAlias = NDArray[np.float64]
 class Curves:
     """The curves of a study's trials. values: (n, max_steps), losses, gaps bridged. lengths: (n,), in steps.
 
-    A trial that has not reported, or diverged, has the length 0. X: (n, d), configurations in the unit cube. noise:
-    (n,), what of its last value is taken for chance and is not in `values`; 0 for curves that have not come to the end.
+    A trial that has not reported, or diverged, has the length 0, one that completed all steps, however early it ended.
+    X: (n, d), configurations in the unit cube. noise: (n,), what of its last value is taken for chance and is not in
+    `values`; 0 for curves that have not come to the end.
     """
 
     values: Floats
@@ -117,6 +118,10 @@ def _side_by_side(told: Sequence[Told]) -> Told:
 
 
 def _read(history: History, at: int) -> Curves:
+    """The curves of an objective. A training that ended by itself before max_steps stays at what it came to.
+
+    Its noise is that of its last report; what was told in place of that is taken as it is.
+    """
     end, objective = history.max_steps or 1, history.objectives[at]
     values = np.full((len(history), end), np.nan)
     for number in range(len(history)):
@@ -127,8 +132,13 @@ def _read(history: History, at: int) -> Curves:
         values[number, places[inside]] = losses[inside]
     lengths, filled = bridged(values)
     noise = np.zeros(len(history))
-    if (lengths == end).any() and not of_replicates(history, at):
-        last = filled[lengths == end, -1]
-        filled[lengths == end, -1] = settled(filled[lengths == end])
-        noise[lengths == end] = last - filled[lengths == end, -1]
+    ended = np.isin(np.arange(len(history)), history.numbers(TrialState.COMPLETED))
+    known = np.flatnonzero((lengths == end) | (ended & (lengths > 0)))
+    last, told = filled[known, lengths[known] - 1], history.losses[known, at]
+    final = np.where(ended[known] & np.isfinite(told), told, last)
+    level = last if of_replicates(history, at) else settled(filled[known])
+    reached = np.where(final == last, level, final)
+    behind = np.arange(end) >= np.minimum(lengths[known], end - 1)[:, None]
+    filled[known] = np.where(behind, reached[:, None], filled[known])
+    noise[known], lengths[known] = final - reached, end
     return Curves(filled, lengths, np.array(history.X), noise)
