@@ -11,6 +11,7 @@ from scipy.stats import t as student
 
 from greyhound.curves.doubt import DEGREES, SCALE, doubt, moved
 from greyhound.curves.ensemble import FAMILIES, average
+from greyhound.curves.exploded import tamed
 from greyhound.curves.shared import corrections
 from greyhound.errors import CurveError
 
@@ -27,6 +28,8 @@ _PRIOR = 0.7
 """How far curves that were alike may be apart in the end, in standard deviations of all curves at their step."""
 _LEAST = 1e-4
 """The smallest error to be expected, in such distances."""
+_EXPLODED = 0.1
+"""The doubt about a loss that exploded, as a part of how far it lies above those that did not."""
 
 
 class Forecast(NamedTuple):
@@ -67,6 +70,7 @@ def forecast(
 
     curve: (n,), or (m, n), values after steps 1 to n. NaN where there is no value: gaps are bridged, and what stands at
     the end is still to come. One value is enough. A curve that became infinite has diverged, and its forecast is NaN.
+    Where more curves rise than fall larger values are better; one that exploded to the worse moves no other's forecast.
     steps: one step or several, counted as the curve's first is 1; a step that a curve has is not forecast but returned.
     known: (k, T), curves of the same study; those that reached a step in question are learned from.
     configurations, known_configurations: (m, d) and (k, d), in the unit cube, both or neither.
@@ -99,10 +103,19 @@ def forecast(
 def at_step(
     curves: Floats, X: Floats, step: int, known: Floats, known_X: Floats, families: Sequence[str] = FAMILIES
 ) -> Told:
-    """What curves of one length will be at a later step.
+    """What curves of losses, all of one length, will be at a later step.
 
-    curves: (m, n), finite; X: (m, d); known: (k, T), finite up to `step` > n; known_X: (k, d).
+    curves: (m, n), finite; X: (m, d); known: (k, T), finite up to `step` > n; known_X: (k, d). One that exploded moves
+    no forecast of another, and keeps its own distance above the worst of the others.
     """
+    calm, calm_known = tamed(curves, known[:, :step])
+    told = _of_calm(calm, X, step, calm_known, known_X, families)
+    above = curves[:, -1] - calm[:, -1]
+    return Told(told.mean + above, np.hypot(told.std, _EXPLODED * above), told.degrees)
+
+
+def _of_calm(curves: Floats, X: Floats, step: int, known: Floats, known_X: Floats, families: Sequence[str]) -> Told:
+    """As `at_step`, of curves that have not exploded."""
     n = curves.shape[1]
     target = np.array([float(step)])
     found = average(curves, target, known, families)
@@ -148,6 +161,7 @@ def _forecasts(
     std, degrees = np.zeros(mean.shape), np.full(mean.shape, DEGREES)
     lengths, filled = bridged(curves)
     known_lengths, known_filled = bridged(known)
+    side = -1.0 if _rise(filled, lengths) + _rise(known_filled, known_lengths) > 0 else 1.0
     for n in np.unique(lengths[lengths > 0]):
         group = np.flatnonzero(lengths == n)
         for at, step in enumerate(steps.tolist()):
@@ -155,10 +169,18 @@ def _forecasts(
                 mean[group, at] = filled[group, step - 1]
                 continue
             told = np.flatnonzero(known_lengths >= step)
-            mean[group, at], std[group, at], degrees[group, at] = at_step(
-                filled[group, :n], X[group], step, known_filled[told, :step], known_X[told], families
+            losses, std[group, at], degrees[group, at] = at_step(
+                side * filled[group, :n], X[group], step, side * known_filled[told, :step], known_X[told], families
             )
+            mean[group, at] = side * losses
     return Told(mean, std, degrees)
+
+
+def _rise(curves: Floats, lengths: NDArray[np.intp]) -> int:
+    """How many more curves end above their beginning than below it. curves: (m, n), NaN behind `lengths`, (m,)."""
+    there = np.flatnonzero(lengths)
+    first, last = curves[there, 0], curves[there, lengths[there] - 1]
+    return int((last > first).sum()) - int((last < first).sum())
 
 
 def bridged(curves: Floats) -> tuple[NDArray[np.intp], Floats]:
