@@ -1,4 +1,4 @@
-"""What a study's curves are taken to come to: trainings that end by themselves stay at what they reached."""
+"""A study's curves: trainings that end by themselves stay at what they reached, and a million steps are no burden."""
 
 import numpy as np
 import pytest
@@ -11,13 +11,14 @@ STEPS = 50
 
 
 def study(max_steps: int = STEPS) -> gh.Study:
-    return gh.Study({"x": gh.Float(0.0, 1.0)}, minimize="loss", max_steps=max_steps, scheduler="none", seed=0)
+    space = gh.Space(x=gh.Float(0.0, 1.0))
+    return gh.Study(space, minimize="loss", max_steps=max_steps, scheduler="none", sampler="random", seed=0)
 
 
-def report(made: gh.Study, losses, first: int = 1):
+def report(made: gh.Study, losses, first: int = 1, every: int = 1):
     trial = made.ask()
     for step, loss in enumerate(losses, first):
-        made.report(trial, step, loss=float(loss))
+        made.report(trial, step * every, loss=float(loss))
     return trial
 
 
@@ -57,3 +58,40 @@ def test_a_loss_that_was_told_in_place_of_the_last_report_counts_as_it_is():
     told = finals(made.history)
     assert told.mean[:, 0].tolist() == (noisy[:, : STEPS - 10].min(axis=1) - 0.01).tolist()
     assert not told.noise.any()
+
+
+def test_of_a_million_steps_forecasts_are_those_of_two_hundred_and_lengths_are_in_steps():
+    few, many = study(200), study(1_000_000)
+    losses = 0.2 + np.linspace(0.1, 0.3, 12)[:, None] + np.exp(-np.arange(200) / 40.0)
+    for curve, length in zip(losses, (200, 199, 30, 1) * 3, strict=True):
+        report(few, curve[:length])
+        report(many, curve[:length], every=5000)
+    plain, thinned = finals(few.history), finals(many.history)
+    assert thinned.curves[0].values.shape == (12, 200)
+    assert thinned.lengths.tolist() == (5000 * plain.lengths).tolist()
+    assert thinned.mean.tolist() == plain.mean.tolist()
+    assert thinned.std.tolist() == plain.std.tolist()
+    assert thinned.noise.tolist() == plain.noise.tolist()
+    seen = np.arange(2)
+    assert thinned.told_at(22 * 5000, seen).mean.tolist() == plain.told_at(22, seen).mean.tolist()
+
+
+def test_of_steps_that_share_a_column_the_newest_counts_and_only_the_end_is_the_end():
+    made = study(1000)
+    trial = made.ask()
+    for step in (1, 2, 13, 14, 999):
+        made.report(trial, step, loss=1.0 / step)
+    curves = finals(made.history).curves[0]
+    assert curves.lengths.tolist() == [999]
+    assert curves.values[0, 0] == 1.0 / 2
+    assert curves.values[0, 1] == 1.0 / 14
+    assert curves.values[0, 198] == 1.0 / 999
+    assert np.isnan(curves.values[0, 199])
+
+
+def test_a_loss_that_was_infinite_on_the_way_is_not_hidden_by_the_next():
+    made = study(1000)
+    trial = made.ask()
+    for step, loss in ((1, 1.0), (2, np.inf), (3, 1.0)):
+        made.report(trial, step, loss=loss)
+    assert finals(made.history).lengths.tolist() == [0]

@@ -20,20 +20,30 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = NDArray[np.float64]
 
+_COLUMNS = 200
+"""Curves of more steps are thinned to so many columns: trainings may have a million."""
+
 
 @dataclass(frozen=True)
 class Curves:
-    """The curves of a study's trials. values: (n, max_steps), losses, gaps bridged. lengths: (n,), in steps.
+    """The curves of a study's trials. end: max_steps. values: (n, c), losses, gaps bridged, a column a step.
 
-    A trial that has not reported, or diverged, has the length 0, one that completed all steps, however early it ended.
-    X: (n, d), configurations in the unit cube. noise: (n,), what of its last value is taken for chance and is not in
-    `values`; 0 for curves that have not come to the end.
+    Of many steps some share a column, which has the newest value of them; the last one is for the end alone. lengths:
+    (n,), in steps. A trial that has not reported, or diverged, has the length 0, one that completed all steps, however
+    early it ended. X: (n, d), configurations in the unit cube. noise: (n,), what of its last value is taken for chance
+    and is not in `values`; 0 for curves that have not come to the end.
     """
 
+    end: int
     values: Floats
     lengths: NDArray[np.intp]
     X: Floats
     noise: Floats
+
+    @property
+    def columns(self) -> NDArray[np.intp]:
+        """The lengths, (n,), in columns."""
+        return _column(self.lengths, self.end)
 
     @functools.cached_property
     def constant(self) -> bool:
@@ -41,26 +51,26 @@ class Curves:
 
         Where all lie at one value they may not have begun to move.
         """
-        first = self.values[self.lengths > 1, :1]
+        first = self.values[self.columns > 1, :1]
         if not len(first) or np.ptp(first) == 0.0:
             return False
-        later = np.arange(self.values.shape[1]) < self.lengths[:, None]
+        later = np.arange(self.values.shape[1]) < self.columns[:, None]
         return not ((self.values != self.values[:, :1]) & later).any()
 
     def finals(self, numbers: NDArray[np.intp], step: int) -> Told:
         """The final losses of trials, (q,), as they could be told at `step`."""
-        end = self.values.shape[1]
-        if step >= end or self.constant:
-            return certain(self.values[numbers, min(step, end) - 1])
-        done = np.flatnonzero(self.lengths == end)
-        return at_step(self.values[numbers, :step], self.X[numbers], end, self.values[done], self.X[done])
+        seen, last = int(_column(step, self.end)), self.values.shape[1]
+        if seen >= last or self.constant:
+            return certain(self.values[numbers, min(seen, last) - 1])
+        done = np.flatnonzero(self.lengths == self.end)
+        return at_step(self.values[numbers, :seen], self.X[numbers], last, self.values[done], self.X[done])
 
     def now(self) -> Told:
         """Every trial's final loss, (n,), NaN where nothing is known."""
         told = np.full((3, len(self.lengths)), np.nan)
-        for length in np.unique(self.lengths[self.lengths > 0]).tolist():
-            group = np.flatnonzero(self.lengths == length)
-            told[:, group] = self.finals(group, length)
+        for column in np.unique(self.columns[self.lengths > 0]).tolist():
+            group = np.flatnonzero(self.columns == column)
+            told[:, group] = self.finals(group, int(self.lengths[group[0]]))
         return Told(*told)
 
 
@@ -123,22 +133,28 @@ def _read(history: History, at: int) -> Curves:
     Its noise is that of its last report; what was told in place of that is taken as it is.
     """
     end, objective = history.max_steps or 1, history.objectives[at]
-    values = np.full((len(history), end), np.nan)
+    values, lengths = np.full((len(history), min(end, _COLUMNS)), np.nan), np.zeros(len(history), np.intp)
     for number in range(len(history)):
         steps, metrics = history.curve(number, objective.metric)
-        places = np.asarray(steps, np.intp) - 1
-        inside = (places >= 0) & (places < end)
-        losses = np.asarray(metrics, float) if objective.loss(1.0) > 0 else -np.asarray(metrics, float)
-        values[number, places[inside]] = losses[inside]
-    lengths, filled = bridged(values)
+        places, losses = np.asarray(steps, np.intp), np.asarray(metrics, float) * objective.loss(1.0)
+        there = (places >= 1) & (places <= end) & ~np.isnan(losses)
+        values[number, _column(places[there], end) - 1] = losses[there]
+        lengths[number] = 0 if np.isinf(losses[there]).any() else places[there].max(initial=0)
+    columns, (_, filled) = _column(lengths, end), bridged(values)
     noise = np.zeros(len(history))
     ended = np.isin(np.arange(len(history)), history.numbers(TrialState.COMPLETED))
     known = np.flatnonzero((lengths == end) | (ended & (lengths > 0)))
-    last, told = filled[known, lengths[known] - 1], history.losses[known, at]
+    last, told = filled[known, columns[known] - 1], history.losses[known, at]
     final = np.where(ended[known] & np.isfinite(told), told, last)
     level = last if of_replicates(history, at) else settled(filled[known])
     reached = np.where(final == last, level, final)
-    behind = np.arange(end) >= np.minimum(lengths[known], end - 1)[:, None]
+    behind = np.arange(values.shape[1]) >= np.minimum(columns[known], values.shape[1] - 1)[:, None]
     filled[known] = np.where(behind, reached[:, None], filled[known])
     noise[known], lengths[known] = final - reached, end
-    return Curves(filled, lengths, np.array(history.X), noise)
+    return Curves(end, filled, lengths, np.array(history.X), noise)
+
+
+def _column(steps: int | NDArray[np.intp], end: int) -> NDArray[np.intp]:
+    """The column of each of the steps, counted as steps are, from 1; 0 for 0."""
+    steps = np.asarray(steps, np.intp)
+    return np.where(steps > 0, np.maximum(steps * min(end, _COLUMNS) // end, 1), 0)
