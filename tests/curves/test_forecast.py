@@ -124,6 +124,24 @@ def test_gaps_are_bridged_and_the_end_is_still_to_come():
     assert forecast(gappy, 52).mean == pytest.approx(forecast(full[:20], 52).mean, abs=0.01)
 
 
+@pytest.mark.parametrize("known", [[], np.empty(0), np.empty((0, 8)), [[0.4, 0.5]], [[0.4] * 30, [np.nan] * 30]])
+def test_nothing_is_learned_from_known_curves_that_did_not_reach_the_step(known):
+    told = forecast([0.4, 0.6, 0.7], 52, known=known)
+    assert told.mean == forecast([0.4, 0.6, 0.7], 52).mean
+
+
+def test_known_curves_teach_as_far_as_they_go():
+    curves, _ = power_laws(30)
+    told = forecast(curves[20:, :4], [30, 52], known=curves[:20, :30])
+    assert told.mean[:, 0].tolist() == forecast(curves[20:, :4], 30, known=curves[:20]).mean.tolist()
+    assert told.mean[:, 1].tolist() == forecast(curves[20:, :4], 52).mean.tolist()
+
+
+def test_before_any_curve_is_known_there_are_no_configurations_of_such():
+    told = forecast([0.4, 0.6], 52, known=[], configurations=[[0.1, 0.2]], known_configurations=[])
+    assert np.isfinite(told.mean)
+
+
 def test_a_step_that_the_curve_has_is_returned():
     mean, quantiles = forecast([0.1, 0.2, 0.3], [2, 3])
     assert mean.tolist() == [0.2, 0.3]
@@ -170,6 +188,8 @@ def test_a_constant_curve_stays():
     [
         ({"curve": [], "steps": 5}, "curve: expected the shape"),
         ({"curve": ["a"], "steps": 5}, "curve: expected numbers"),
+        ({"curve": [1.0], "steps": 5, "known": [[1.0], [1.0, 2.0]]}, "known: expected numbers"),
+        ({"curve": [1.0], "steps": 5, "known": [[]]}, "known: expected the shape"),
         ({"curve": [1.0], "steps": 0}, "steps: expected whole numbers"),
         ({"curve": [1.0], "steps": 2.5}, "steps: expected whole numbers"),
         ({"curve": [1.0], "steps": 5, "families": ("cubic",)}, "cubic"),

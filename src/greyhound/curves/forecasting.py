@@ -72,7 +72,7 @@ def forecast(
     the end is still to come. One value is enough. A curve that became infinite has diverged, and its forecast is NaN.
     Where more curves rise than fall larger values are better; one that exploded to the worse moves no other's forecast.
     steps: one step or several, counted as the curve's first is 1; a step that a curve has is not forecast but returned.
-    known: (k, T), curves of the same study; those that reached a step in question are learned from.
+    known: (k, T), curves of the same study, k may be 0; those that reached a step in question are learned from.
     configurations, known_configurations: (m, d) and (k, d), in the unit cube, both or neither.
     levels: of the quantiles, in (0, 1). families: see FAMILIES. limits: what the metric cannot leave.
 
@@ -83,7 +83,7 @@ def forecast(
     wanted = np.atleast_1d(np.asarray(steps))
     if wanted.dtype.kind != "i" or wanted.ndim != 1 or not len(wanted) or wanted.min() < 1:
         raise CurveError(f"steps: expected whole numbers of at least 1; got {steps!r}.")
-    others = _curves(known, "known") if known is not None else np.empty((0, int(wanted.max())))
+    others = _known(known, int(wanted.max()))
     unknown = [family for family in families if family not in FAMILIES]
     if unknown or not families:
         raise CurveError(f"families: expected some of {', '.join(FAMILIES)}; got {', '.join(unknown) or 'none'}.")
@@ -199,11 +199,24 @@ def bridged(curves: Floats) -> tuple[NDArray[np.intp], Floats]:
     return lengths, filled
 
 
-def _curves(values: ArrayLike, name: str) -> Floats:
+def _known(values: ArrayLike | None, steps: int) -> Floats:
+    """Known curves, (k, T), T >= steps, NaN where they have no value; k is 0 for None and for nothing."""
+    curves = _numbers(() if values is None else values, "known")
+    if curves.ndim and not len(curves):
+        return np.empty((0, steps))
+    curves = _curves(curves, "known")
+    return np.pad(curves, ((0, 0), (0, max(0, steps - curves.shape[1]))), constant_values=np.nan)
+
+
+def _numbers(values: ArrayLike, name: str) -> Floats:
     try:
-        curves = np.atleast_2d(np.asarray(values, np.float64))
+        return np.asarray(values, np.float64)
     except (TypeError, ValueError):
         raise CurveError(f"{name}: expected numbers, of shape (n,) or (m, n); got {values!r}.") from None
+
+
+def _curves(values: ArrayLike, name: str) -> Floats:
+    curves = np.atleast_2d(_numbers(values, name))
     if curves.ndim != 2 or not curves.shape[1]:
         raise CurveError(f"{name}: expected the shape (n,) or (m, n), n >= 1; got {np.shape(values)}.")
     return curves
@@ -215,6 +228,8 @@ def _configurations(X: ArrayLike | None, known_X: ArrayLike | None, count: int, 
     if X is None or known_X is None:
         raise CurveError("configurations: give those of the curves and those of the known ones, or neither.")
     mine, theirs = np.atleast_2d(np.asarray(X, np.float64)), np.atleast_2d(np.asarray(known_X, np.float64))
+    if not known and not theirs.size:
+        theirs = theirs.reshape(0, mine.shape[-1])
     if mine.shape != (count, mine.shape[-1]) or theirs.shape != (known, mine.shape[-1]):
         raise CurveError(
             f"configurations: expected the shapes ({count}, d) and ({known}, d); got {mine.shape} and {theirs.shape}."
