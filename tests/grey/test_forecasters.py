@@ -68,6 +68,12 @@ class TestExtrapolate:
         width = scatter * np.sqrt(1 + 1 / 5 + (np.log(4096) - u.mean()) ** 2 / ((u - u.mean()) ** 2).sum())
         assert np.log(line.high / line.mean) == pytest.approx([width * scipy_stats.t.ppf(0.9, 3)])
 
+    def test_a_grey_model_has_the_width_of_the_power_law_about_its_own_forecast(self):
+        line, bent = grey.extrapolate(WIDTHS, [3e-3, 2.1e-3, 1.6e-3, 0.9e-3, 0.8e-3], at=[2048, 4096]).candidates
+        assert bent.mean != pytest.approx(line.mean, rel=1e-2)
+        assert bent.high / bent.mean == pytest.approx(line.high / line.mean)
+        assert bent.mean / bent.low == pytest.approx(line.mean / line.low)
+
     def test_intervals_hold_about_as_often_as_they_say(self):
         rng = np.random.default_rng(3)
         held = []

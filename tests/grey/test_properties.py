@@ -168,7 +168,7 @@ def test_arguments_of_models():
     for background in (-0.1, 1.1, "best", None):
         with pytest.raises(grey.GreyError, match="background"):
             grey.GM11(background=background)
-    for order in (0, -1, 2.5, math.nan):
+    for order in (0, -1, 2.5, math.nan, "a", [1.0], 1j):
         with pytest.raises(grey.GreyError, match="order"):
             grey.FGM11(order=order)
     with pytest.raises(grey.GreyError, match="window"):

@@ -3,8 +3,9 @@
 Two candidates: a power law, optimum = c · size^p, by least squares on logarithms; and a grey model of the optima as a
 series over sizes that grow by equal factors. On such a series GM(1,1) is a power law too, but one whose level is set
 by all values but the first, so that it bends where the first sizes are not typical; with FGM(1,1) it bends freely.
-The candidate that would have forecast the last optima better, each from those before it, is chosen; its interval is
-widened, in quadrature, by how far the two are apart.
+The candidate that would have forecast the last optima better, each from those before it, is chosen. Grey models bring
+no interval, so each forecast has that of the power law about it, as a factor; that of the chosen one is widened, in
+quadrature, by how far the two are apart.
 
 Source: power laws of optima over size: Kaplan et al., Scaling laws for neural language models, 2020; their intervals:
 the prediction interval of a straight line, as in any text on regression; grey models: see `gm` and `fractional`.
@@ -35,7 +36,7 @@ _LARGEST_LOG = 230.0
 
 @dataclass(frozen=True)
 class Candidate:
-    """What one forecaster says, with its interval."""
+    """What one forecaster says, with an interval about it, as wide for a grey model as for the power law."""
 
     name: str
     """"power law", "GM11" or "FGM11"."""
@@ -61,7 +62,7 @@ class Extrapolation:
     """The probability with which the interval should hold the best value found at that size."""
     chosen: str
     candidates: tuple[Candidate, ...]
-    """The power law, then the best grey model where one could be fitted, each with the interval of its own."""
+    """The power law, then the best grey model where one could be fitted."""
 
     def __str__(self) -> str:
         forecasts = ", ".join(

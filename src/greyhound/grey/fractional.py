@@ -32,7 +32,7 @@ class FGM11(Model):
     b: float
 
     def __init__(self, order: float | None = None) -> None:
-        if order is not None and not (math.isfinite(order) and 0 < order <= 2):
+        if order is not None and not (isinstance(order, int | float | np.integer | np.floating) and 0 < order <= 2):
             raise GreyError(f"order: expected a number above 0 and up to 2, or None to find it; got {order!r}.")
         self.order = order
 
