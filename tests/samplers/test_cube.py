@@ -117,6 +117,15 @@ def test_random_rows_keep_to_constraints_however_rare():
     assert cube_of(space).allowed(rows).all()
 
 
+def test_neighbours_keep_to_constraints():
+    space = Space(x=Float(0.0, 1.0), y=Float(0.0, 1.0), kind=Bool(), constraint={"less": "x + y < 0.5 or kind"})
+    cube, rng = cube_of(space), np.random.default_rng(2)
+    at_the_border = cube.rows([{"x": 0.25, "y": 0.24, "kind": False}])[0]
+    near = [cube.params(row) for _ in range(20) for row in cube.neighbours(at_the_border, rng)]
+    assert all(map(space.allows, near))
+    assert {params["kind"] for params in near} == {False, True}
+
+
 def test_mutants_stay_on_the_places_of_values():
     cube, rng = cube_of(TREE), np.random.default_rng(0)
     rows = cube.random(rng, 5)

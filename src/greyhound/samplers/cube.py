@@ -146,7 +146,7 @@ class Cube:
         return self.rows(self.space.grid(self.space.size or 1))
 
     def neighbours(self, row: Floats, rng: np.random.Generator) -> Floats:
-        """Rows that differ from a row, (d,), in one parameter that exists there, and in those that it brings in.
+        """Allowed rows that differ from a row, (d,), in one parameter that exists there, and in what it brings in.
 
         Parameters of few values, or of unordered ones, take each other value; of more, the nearest and some at random.
         """
@@ -157,7 +157,8 @@ class Cube:
         near = np.where(active, row, rng.random((len(moved), self.dimension)))
         near[each, moved] = np.concatenate([np.empty(0), *moves.values()])
         near = self.snap(near)
-        return np.asarray(near[near[each, moved] != row[moved]])
+        near = near[near[each, moved] != row[moved]]
+        return np.asarray(near[self.allowed(near)])
 
     def mutants(self, rows: Floats, rng: np.random.Generator, count: int) -> Floats:
         """`count` rows, each a random one of `rows`, or a cross of two, with about two of its coordinates moved."""

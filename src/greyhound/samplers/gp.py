@@ -141,8 +141,6 @@ class GP:
             if key in taken:
                 continue
             params = cube.params(row)
-            if cube.constrained and not history.space.allows(params):
-                continue
             if seen is not None:
                 if history.space.key(params) in seen:
                     continue

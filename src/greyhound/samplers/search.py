@@ -27,17 +27,15 @@ _RETURNED = 64
 def maximise(
     score: Callable[[Floats], Floats], cube: Cube, anchors: Floats, rng: np.random.Generator, candidates: int
 ) -> Floats:
-    """Snapped rows of high score, best first; at least one. anchors: rows whose surroundings are looked at."""
+    """Snapped, allowed rows of high score, best first; at least one. anchors: rows whose surroundings are looked at."""
     whole = cube.everything(_WHOLE)
     if whole is not None:
         return whole[np.argsort(-score(whole), kind="stable")]
     parts = [cube.random(rng, candidates)]
     if len(anchors):
         mutants = cube.mutants(anchors, rng, candidates // 2)
-        parts.append(mutants[cube.allowed(mutants)] if cube.constrained else mutants)
+        parts.append(mutants[cube.allowed(mutants)])
     rows = np.concatenate(parts)
-    if not len(rows):  # constraints leave next to nothing
-        rows = np.array([cube.space.encode(cube.space.sample(rng))[0]])
     scores = score(rows)
     best = np.argsort(-scores, kind="stable")
     pool, pool_scores = [rows[best[:_RETURNED]]], [scores[best[:_RETURNED]]]

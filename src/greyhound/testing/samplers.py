@@ -160,6 +160,28 @@ def bears_several_objectives(make: Make) -> None:
         expect(small != large, "the second objective counts as well as the first")
 
 
+def learns_under_a_constraint(make: Make) -> None:
+    """What learns goes on learning where the objective improves towards what a constraint forbids."""
+    if not make().traits.model:
+        return
+    import random
+
+    space = Space(x=Float(0.0, 1.0), y=Float(0.0, 1.0), constraint={"enough": "x + y > 1"})
+
+    def loss_of(params: Mapping[str, Any]) -> float:
+        return float(params["x"] + 2.0 * params["y"])
+
+    rng, events = random.Random(7), list(_declared(space))
+    tried = [space.sample(rng) for _ in range(20)]
+    for number, params in enumerate(tried):
+        events.extend(_trial(number, params, {"loss": loss_of(params)}))
+    found = [params for seed in range(8) for params in make().suggest(History.of(events), 1, _rng(seed))]
+    for params in found:
+        _valid(space, params, "a constraint that the objective pulls beyond")
+    before, now = (sum(map(loss_of, each)) / len(each) for each in (tried, found))
+    expect(now < before, f"suggestions are better than random ones: a mean loss of {now:.3g}, not of {before:.3g}")
+
+
 def bears_one_value(make: Make) -> None:
     """A space of a single configuration gives it once."""
     space = spaces()["one value"]
@@ -173,7 +195,7 @@ CHECKS: Mapping[str, Callable[[Make], None]] = {
     for check in (
         gives_valid_configurations, is_pure, uses_the_random_generator_it_is_given, gives_no_more_than_asked,
         repeats_nothing_in_a_finite_space, batches_hold_no_repeats, bears_pending_trials, bears_failures,
-        bears_a_long_history, bears_several_objectives, bears_one_value,
+        bears_a_long_history, bears_several_objectives, learns_under_a_constraint, bears_one_value,
     )
 }  # fmt: skip
 
@@ -248,10 +270,10 @@ def _suggest(sampler: Sampler, history: History, count: int) -> list[dict[str, A
     return list(sampler.suggest(history, count, _rng()))
 
 
-def _rng() -> np.random.Generator:
+def _rng(seed: int = 5) -> np.random.Generator:
     import numpy as np
 
-    return np.random.default_rng([3, 5])
+    return np.random.default_rng([3, seed])
 
 
 def _valid(space: Space, params: Mapping[str, Any], where: str) -> None:
