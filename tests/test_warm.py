@@ -72,6 +72,15 @@ def test_trials_are_mapped_to_the_new_space():
     assert all((params["depth"], params["width"]) == (4, 16) for params in known.params)
 
 
+def test_values_come_in_the_form_of_the_new_space():
+    old = studied(sampler="random", space=gh.Space(x=gh.Float(1, 8, step=1.0), y=gh.Int(1, 3)))
+    space = gh.Space(x=gh.Int(1, 8), y=gh.Float(1, 3))
+    study = gh.Study(space, minimize="loss", warm_start=old)
+    (known,) = study.settings.known
+    assert {(type(params["x"]), type(params["y"])) for params in known.params} == {(int, float)}
+    assert type(study.ask().params["x"]) is int
+
+
 def test_many_trials_are_thinned_and_the_best_half_kept():
     old = studied(sampler="random", trials=500)
     (known,) = gh.Study(SPACE, minimize="loss", warm_start=old).settings.known

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from greyhound.errors import StudyError
+from greyhound.errors import SpaceError, StudyError
 from greyhound.history import History
 from greyhound.samplers.results import results, thinned
 from greyhound.settings import Known, goals
@@ -83,13 +83,14 @@ def _history(source: Any) -> tuple[History, str]:
 
 
 def _mapped(params: Mapping[str, Any], space: Space) -> dict[str, Any] | None:
-    """The configuration in `space`; None where one of its values is not in that space."""
+    """The configuration in `space`, in its form; None where one of its values is not in that space."""
     whole: dict[str, Any] = {}
     for name, parameter in space.parameters.items():
         if name in params:
-            if not parameter.contains(params[name]):
+            try:
+                whole[name] = parameter.canonical(params[name])
+            except SpaceError:
                 return None
-            whole[name] = params[name]
         else:
             whole[name] = parameter.default if parameter.has_default else parameter.decode(0.5)
     found = {name: whole[name] for name in space.active(whole)}
