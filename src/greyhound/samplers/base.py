@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from greyhound.history import History
 
+MOST_LISTED = 200_000
+"""Spaces and grids of so many configurations, constraints not counted, are listed at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from greyhound.errors import StudyError
 from greyhound.kinds import Bool, Categorical
-from greyhound.samplers.base import Traits
+from greyhound.samplers.base import MOST_LISTED, Traits
 from greyhound.samplers.results import results
 from greyhound.samplers.sobol import unit_point
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from greyhound.history import History
     from greyhound.space import Space
 
-_MOST_POINTS = 200_000
 _MOST_DRAWS = 20_000
 _ORDER_SEED = 0
 _MOST_HALVINGS = 10
@@ -128,10 +127,10 @@ class _Held:
 @functools.lru_cache(maxsize=4)
 def _ordered(held: _Held, levels: int) -> tuple[dict[str, Any], ...]:
     space = held.space
-    points = list(islice(space.grid(levels), _MOST_POINTS + 1))
-    if len(points) > _MOST_POINTS:
+    points = list(islice(space.grid(levels), MOST_LISTED + 1))
+    if len(points) > MOST_LISTED:
         raise StudyError(
-            f"grid: {levels} levels give over {_MOST_POINTS} combinations of {len(space)} parameters; "
+            f"grid: {levels} levels give over {MOST_LISTED} combinations of {len(space)} parameters; "
             f"take fewer levels, fix some parameters, or use another sampler."
         )
     return tuple(_spread(space, points, levels))

@@ -5,25 +5,29 @@ Source: Bergstra & Bengio 2012, "Random search for hyper-parameter optimization"
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from greyhound.samplers.base import Traits, tried_keys
+from greyhound.samplers.base import MOST_LISTED, Traits, tried_keys
 from greyhound.samplers.priors import guided, has_priors
 
 if TYPE_CHECKING:
     import numpy as np
 
     from greyhound.history import History
+    from greyhound.space import Space
 
 _TRIES = 100
-_ENUMERATED = 4096
-"""Finite spaces up to this size are enumerated once random draws keep hitting what was tried."""
 
 
 @dataclass(frozen=True)
 class Random:
-    """Uniform random configurations; in a finite space none twice, and an end when all were tried."""
+    """Uniform random configurations; in a finite space none twice, and an end when all were tried.
+
+    A space of more than 200,000 configurations, constraints not counted, is not listed to find the last ones: there
+    one that was tried is drawn again once a hundred draws in a row were tried before.
+    """
 
     traits: ClassVar[Traits] = Traits()
 
@@ -42,7 +46,8 @@ class Random:
 def draw_new(history: History, rng: np.random.Generator, seen: set[Any] | None) -> dict[str, Any] | None:
     """A random configuration that is not among `seen`, to which it is added; None where all are.
 
-    seen: keys of what was tried in a finite space, None in an infinite one.
+    seen: keys of what was tried in a finite space, None in an infinite one. A space too large to be listed gives one of
+    `seen` where many draws give no other.
     """
     space = history.space
     if seen is None:
@@ -52,14 +57,20 @@ def draw_new(history: History, rng: np.random.Generator, seen: set[Any] | None) 
         if (key := space.key(params)) not in seen:
             seen.add(key)
             return params
-    if (space.size or 0) > _ENUMERATED:
-        return space.sample(rng)  # a hundred repeats in a large space: constraints leave next to nothing
-    left = [params for params in space.grid(_ENUMERATED) if space.key(params) not in seen]
+    if (space.size or 0) > MOST_LISTED:
+        return params
+    left = [params for params in _listed(space) if space.key(params) not in seen]
     if not left:
         return None
-    params = left[int(rng.integers(len(left)))]
+    params = dict(left[int(rng.integers(len(left)))])
     seen.add(space.key(params))
     return params
+
+
+@functools.lru_cache(maxsize=4)
+def _listed(space: Space) -> tuple[dict[str, Any], ...]:
+    """All configurations of a finite space that its constraints allow."""
+    return tuple(space.grid(space.size or 1))
 
 
 def _draw(history: History, rng: np.random.Generator) -> dict[str, Any]:

@@ -100,17 +100,9 @@ def gives_no_more_than_asked(make: Make) -> None:
 
 def repeats_nothing_in_a_finite_space(make: Make) -> None:
     """A finite space is tried without repeats until it is exhausted, and then there is no more."""
-    space = spaces()["small"]
-    events = list(_declared(space))
-    seen: list[Any] = []
-    for number in range(20):
-        found = _suggest(make(), History.of(events), 1)
-        if not found:
-            break
-        expect(space.key(found[0]) not in seen, "no configuration of a finite space is proposed twice")
-        seen.append(space.key(found[0]))
-        events.extend(_trial(number, found[0], {"loss": float(number)}))
-    expect(len(seen) == space.size, f"all {space.size} configurations are proposed; {len(seen)} were")
+    _tries_whole(make, spaces()["small"], 6)
+    if make().traits.constraints and not make().traits.finite:
+        _tries_whole(make, Space(a=Int(0, 69), b=Int(0, 69), constraint={"a few": "a + b < 3"}), 6)
 
 
 def batches_hold_no_repeats(make: Make) -> None:
@@ -247,6 +239,19 @@ def _trial(
         ev.Started(time, number, params, derive_seed(3, number), "check", "check"),
         ev.Ended(time + 0.5, number, state, metrics, "check"),
     ]
+
+
+def _tries_whole(make: Make, space: Space, size: int) -> None:
+    events = list(_declared(space))
+    seen: list[Any] = []
+    for number in range(size + 4):
+        found = _suggest(make(), History.of(events), 1)
+        if not found:
+            break
+        expect(space.key(found[0]) not in seen, "no configuration of a finite space is proposed twice")
+        seen.append(space.key(found[0]))
+        events.extend(_trial(number, found[0], {"loss": float(number)}))
+    expect(len(seen) == size, f"all {size} configurations are proposed; {len(seen)} were")
 
 
 def _taken(make: Make) -> Iterable[tuple[str, Space]]:
