@@ -25,6 +25,13 @@ def test_a_space_that_the_budget_covers_is_tried_whole():
     assert len(tried) == 10
 
 
+def test_a_space_too_large_for_a_grid_gets_a_model_whatever_the_budget():
+    space = gh.Space(a=gh.Int(1, 500), b=gh.Int(1, 500))
+    study = gh.Study(space, minimize="loss", budget=1_000_000, scheduler="none")
+    assert chosen(study)[0] == "GP"
+    assert study.ask() is not None
+
+
 def test_else_a_model_learns():
     study = gh.Study(gh.Space(a=gh.Int(1, 5), b=gh.Float(0, 1)), minimize="loss", budget=10)
     name, why = chosen(study)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from greyhound.registry import named
-from greyhound.samplers.base import Sampler, Traits, start_size
+from greyhound.samplers.base import MOST_LISTED, Sampler, Traits, start_size
 from greyhound.samplers.bohb import BOHB
 from greyhound.samplers.ehvi import EHVI
 from greyhound.samplers.gp import GP
@@ -58,7 +58,8 @@ def choose(history: History) -> tuple[Sampler, str]:
     if len(history.objectives) > 1:
         return _for_several(history)
     budget = history.settings.budget.trials if history.settings else None
-    if not history.define_by_run and space.size is not None and space.size <= max(_ALWAYS_TRIED, budget or 0):
+    coverable = min(max(_ALWAYS_TRIED, budget or 0), MOST_LISTED)
+    if not history.define_by_run and space.size is not None and space.size <= coverable:
         return Grid(levels=max(2, space.size)), f"grid: all {space.size} configurations can be tried"
     if history.settings and named(history.settings.scheduler) in _HALVING:
         return BOHB(), f"bohb: a Gaussian process of the values at one step, for {_described(history)}"
