@@ -58,6 +58,9 @@ INACTIVE = 0.5
 
 _CONSTRAINTS = "constraints"
 _MOST_TRIES = 10_000
+_STEPS = 10
+"""Steps of a random walk for each parameter."""
+_MOST_HALVINGS = 50
 _MOST_ENUMERATED = 20_000
 _PROBES = 64
 _PROBES_OF_FUNCTIONS = 8
@@ -306,16 +309,43 @@ class Space:
     def sample(self, rng: Uniform) -> dict[str, Any]:
         """A configuration uniform over what the constraints leave of the unit cube.
 
-        SpaceError where many draws in a row break a constraint.
+        Where many draws in a row break a constraint, the end of a random walk from one that is known to break none,
+        which has nearly forgotten where it began: hit-and-run, Smith 1984, "Efficient Monte Carlo procedures".
         """
         for _ in range(_MOST_TRIES):
             params = self.decode([rng.random() for _ in self._parameters])
             if self.allows(params):
                 return params
-        raise SpaceError(
-            f"none of {_MOST_TRIES:,} random configurations keeps to the constraints "
-            f"{_quoted(self._constraints)}; loosen them, or narrow the ranges to where they hold."
-        )
+        units, _ = self.encode(self._inside)
+        for _ in range(_STEPS * len(units)):
+            units = self._step(units, rng)
+        params = self.decode(units)
+        return params if self.allows(params) else dict(self._inside)  # rounding, where it never moved
+
+    @cached_property
+    def _inside(self) -> dict[str, Any]:
+        """A configuration that keeps to the constraints: the default, or else the first that the declaration tried."""
+        default = self.default()
+        return next(filter(self.allows, self._probes())) if default is None else default
+
+    def _step(self, units: list[float], rng: Uniform) -> list[float]:
+        """An allowed point on a random line through an allowed one, every second time along an axis.
+
+        Points are drawn from ever shorter parts of the line, as in slice sampling: Neal 2003, fig. 5.
+        """
+        way = [rng.random() - 0.5 for _ in units]
+        if rng.random() < 0.5:
+            axis = int(rng.random() * len(way))
+            way = [1.0 if at == axis else 0.0 for at in range(len(way))]
+        ends = [sorted((-unit / speed, (1.0 - unit) / speed)) for unit, speed in zip(units, way, strict=True) if speed]
+        low, high = max((low for low, _ in ends), default=0.0), min((high for _, high in ends), default=0.0)
+        for _ in range(_MOST_HALVINGS):
+            shift = low + rng.random() * (high - low)
+            moved = [unit + shift * speed for unit, speed in zip(units, way, strict=True)]
+            if self.allows(self.decode(moved)):
+                return moved
+            low, high = (shift, high) if shift < 0.0 else (low, shift)
+        return units
 
     def grid(self, levels: int) -> Iterator[dict[str, Any]]:
         """All distinct allowed configurations with each parameter at one of its `values(levels)`.

@@ -115,7 +115,7 @@ class Cube:
     def random(self, rng: np.random.Generator, count: int) -> Floats:
         """`count` random snapped rows, uniform in the cube; where there are constraints, those that keep to them.
 
-        At least one; SpaceError where the constraints leave next to nothing.
+        At least one.
         """
         rows = self.snap(rng.random((count, self.dimension)))
         rows = rows[self.allowed(rows)]
