@@ -35,6 +35,11 @@ def test_losses_are_log_shifted_and_standardised():
     assert log_shift(losses) == pytest.approx((logs - logs.mean()) / logs.std())
 
 
+def test_losses_far_above_the_median_leave_the_others_apart():
+    far, near = log_shift(np.array([1.0, 2.0, 3.0, 1e9])), log_shift(np.array([1.0, 2.0, 3.0, 16.0]))
+    assert far == pytest.approx(near)
+
+
 @pytest.mark.parametrize(
     "losses", [[2.0, 2.0], [0.0], [0.0, 0.0, 0.0, 1.0], [-1.7e308, 0.0, 1.7e308], [0.0, 5e-324], [1.0, 1.0 + 2e-16]]
 )

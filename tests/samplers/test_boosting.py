@@ -30,6 +30,15 @@ def test_the_forest_is_better_than_random_after_40_trials(space):
     assert np.median(found) <= 0.5 * np.median(by_chance)
 
 
+def test_large_finite_losses_do_not_blind_the_forest():
+    def some_huge(params):
+        return loss_of(params) * (1.0 if params["x"] < 0.6 else 1e8)
+
+    found = [lowest(Boosting(trees=30), SQUARE, seed, 30, some_huge) for seed in range(3)]
+    by_chance = [lowest(Random(), SQUARE, seed, 30, some_huge) for seed in range(3)]
+    assert np.median(found) <= 0.1 * np.median(by_chance)
+
+
 def test_gradient_boosting_is_better_than_random_after_30_trials():
     found = [lowest(Boosting(model="boosting"), TABLE, seed, 30, loss_of) for seed in range(2)]
     by_chance = [lowest(Random(), TABLE, seed, 30, loss_of) for seed in range(5)]

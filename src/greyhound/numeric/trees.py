@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from greyhound._lazy import require
+from greyhound.numeric.gp import drawn_in
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -138,11 +139,13 @@ def stretch_of(guesses: Floats, targets: Floats, floor: float) -> float:
 def log_shift(losses: Floats) -> Floats:
     """Losses on a scale that resolves the best, (n,), with mean 0 and standard deviation 1.
 
-    ln(y − y_min + 0.05 (median − y_min)), standardised; the mean stands for a median that is the lowest
-    itself, and ranks for losses that lie too far apart; 0 where all are equal. losses: (n,), finite, n >= 1.
+    ln(y − y_min + 0.05 (median − y_min)), standardised, of losses that `drawn_in` has brought near; the mean stands for
+    a median that is the lowest itself, and ranks for losses that lie too far apart; 0 where all are equal.
+    losses: (n,), finite, n >= 1.
     """
-    low, high = losses.min(), losses.max()
     with np.errstate(over="ignore"):
+        losses = drawn_in(losses)
+        low, high = losses.min(), losses.max()
         spread = high - low
     if not np.isfinite(spread):
         losses, low = np.asarray(np.searchsorted(np.sort(losses), losses) * 1.0), np.float64(0.0)

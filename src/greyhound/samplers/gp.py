@@ -385,9 +385,8 @@ def copula(losses: Floats) -> Floats:
 
 
 def standard(losses: Floats) -> Floats:
-    """Standardised, with values far above the median drawn in to ten times its distance from the lowest."""
-    low, median = losses.min(), np.median(losses)
-    return gp.standardise(np.minimum(losses, low + 10.0 * (median - low)) if median > low else losses)
+    """Standardised, with values far above the median drawn in."""
+    return gp.standardise(gp.drawn_in(losses))
 
 
 TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {"standard": standard, "log": log_shifted, "copula": copula}
