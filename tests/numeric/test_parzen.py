@@ -122,6 +122,15 @@ def test_without_points_there_is_the_prior_alone():
     assert scores[0] > scores[1] > scores[0] - 0.2, "wide, with its mode in the middle"
 
 
+@pytest.mark.parametrize("size", [2, 5])
+def test_the_prior_favours_no_category(size):
+    prior = estimator([], sizes=(size,), unordered=(True,))
+    cells = column(*((at + 0.5) / size for at in range(size)))
+    assert np.exp(prior.log_density(cells, everywhere(cells))) == pytest.approx(1 / size)
+    drawn = cells_of(prior.sample(5000, np.random.default_rng(0))[:, 0], size)
+    assert np.bincount(drawn) / 5000 == pytest.approx(1 / size, abs=0.03)
+
+
 def test_weights_of_nought_are_borne():
     model = estimator([[0.1], [0.9]], weights=[1.0, 0.0])
     points = column(0.9)

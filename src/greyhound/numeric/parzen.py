@@ -4,7 +4,7 @@ A point is a row of the unit cube. An estimator is a mixture with one component 
 fitted to and one that stands for the prior; a component is a product of one kernel a column:
 
 - ordered columns: a Gaussian truncated to [0, 1]; where the column has few values, its mass in a value's cell;
-- unordered columns: most of the mass on the component's category, the rest spread evenly;
+- unordered columns: most of the mass on the component's category, the rest spread evenly; the prior's is uniform;
 - a column that the component's point does not have is uniform, and one that the point scored does not
   have counts for nothing: which columns a point has follows from the others.
 
@@ -116,7 +116,7 @@ def fit(
     smoothing[unordered] = 1.0 / (count + 1.0)
     return Parzen(
         centres=np.vstack([points, np.full((1, dimension), 0.5)]),
-        active=np.vstack([active, np.ones((1, dimension), dtype=bool)]),
+        active=np.vstack([active, ~unordered[None]]),
         widths=np.vstack([np.tile(bandwidths(active, width), (count, 1)), np.ones((1, dimension))]),
         smoothing=smoothing,
         weights=everything / everything.sum(),
