@@ -127,6 +127,21 @@ def test_every_way_to_write_a_space():
     assert (low["k"], high["k"]) == (scalers[0], "passthrough")
 
 
+def test_a_list_of_spaces_keeps_what_was_said_of_parameters():
+    given = {
+        "a": gh.Float(0.1, 1.0, log=True, default=0.5, prior=(0.3, 0.9)),
+        "b": gh.Int(0, 8, step=2, prior=4),
+        "c": gh.Categorical(["x", "y"], weights=[3, 1]),
+        "d": gh.Ordinal([1, 5], prior=5),
+        "e": gh.Bool(prior=True),
+    }
+    found = translate([given, {"a": [1, 2]}]).space
+    for name, parameter in given.items():
+        kept = {key: value for key, value in found[f"0: {name}"].to_dict().items() if key != "when"}
+        assert kept == parameter.to_dict()
+        assert found[f"0: {name}"].when == {"subspace": (0,)}
+
+
 @pytest.mark.parametrize(
     ("space", "message"),
     [

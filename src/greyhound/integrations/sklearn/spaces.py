@@ -93,10 +93,8 @@ def _union(spaces: Iterable[Mapping[str, Any]]) -> Translation:
 
 def conditional(parameter: Parameter, when: Mapping[str, Any]) -> Parameter:
     """The parameter, which exists only under a condition more."""
-    fields = {name: getattr(parameter, name) for name in parameter._arguments()}
-    if isinstance(parameter, Ordinal):
-        fields = {"values": parameter.choices}
-    return type(parameter)(**fields, default=parameter.default, when={**(parameter.when or {}), **when})
+    both = {**(parameter.when or {}), **when}
+    return type(parameter)(**parameter._arguments(), default=parameter.default, when=both, prior=parameter.prior)
 
 
 def _parameter(value: Any) -> tuple[Parameter, Callable[[Any], Any] | None]:
