@@ -90,6 +90,19 @@ def test_racing_keeps_equals_and_lets_go_of_what_is_plainly_worse():
     assert race(1.1, 2.1, 2.9, 3.8) == 4
 
 
+def test_a_trial_that_was_completed_without_all_replicates_does_not_hold_up_the_race():
+    study = Study(SPACE, minimize="error", max_steps=2, budget=5, sampler="random", scheduler="racing")
+    for means in ([1.0, 1.5], [1.1, 1.6], [0.9]):
+        trial = study.ask()
+        for step, mean in enumerate(means, 1):
+            study.report(trial, step, error=mean)
+        if len(means) < 2:
+            study.tell(trial, 0.1)
+    assert study.history.count(TrialState.COMPLETED) == 3
+    assert study.report(study.ask(), 1, error=9.0) is Verdict.PAUSE
+    assert study.report(study.ask(), 1, error=1.0) is Verdict.CONTINUE, "it leads, as what was told is no mean of all"
+
+
 def test_an_interrupted_trial_goes_on_with_its_next_fold(tmp_path):
     seen = []
 

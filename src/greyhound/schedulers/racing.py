@@ -10,6 +10,7 @@ metaheuristics", whose paired t-test against the leader this is, with pooled noi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -54,7 +55,8 @@ class Racing:
         """PAUSE where the trial's mean is worse than the leader's on the same replicates beyond chance."""
         from scipy import stats
 
-        done = [number for number in history.numbers(TrialState.COMPLETED) if number != trial.number]
+        ended = [number for number in history.numbers(TrialState.COMPLETED) if number != trial.number]
+        done = [number for number in ended if _saw_all(history, number)]
         if trial.step < self.fewest or len(done) < 2 or history.max_steps is None:
             return Verdict.CONTINUE
         variance, freedom = _noise(history, done)
@@ -68,6 +70,12 @@ class Racing:
         """The next replicate."""
         step = (trial.step if trial is not None else 0) + 1
         return max(step, self.fewest) if history.max_steps is None else min(max(step, self.fewest), history.max_steps)
+
+
+def _saw_all(history: History, number: int) -> bool:
+    """Whether the trial told its mean after each replicate; one may have been completed without."""
+    steps, means = history.curve(number, history.objectives[0].metric)
+    return steps == list(range(1, (history.max_steps or 1) + 1)) and all(map(math.isfinite, means))
 
 
 def _noise(history: History, numbers: list[int]) -> tuple[float, float]:
