@@ -9,16 +9,19 @@ from pathlib import Path
 
 import pytest
 from tests.programs import folds
+from tests.schedulers.histories import add, begun
 
 import greyhound as gh
+from greyhound.budget import Budget
 from greyhound.errors import StudyError
 from greyhound.evaluators import checkpoint
 from greyhound.evaluators.function import Function
 from greyhound.evaluators.replicates import Replicated
 from greyhound.evaluators.script import Script
+from greyhound.schedulers import Resume, Wait
 from greyhound.schedulers.racing import Racing
 from greyhound.study import Study
-from greyhound.trial import TrialState, Verdict
+from greyhound.trial import Limit, TrialState, Verdict
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "folds.py"
 SPACE = gh.Space(x=gh.Float(0.0, 1.0))
@@ -101,6 +104,30 @@ def test_a_trial_that_was_completed_without_all_replicates_does_not_hold_up_the_
     assert study.history.count(TrialState.COMPLETED) == 3
     assert study.report(study.ask(), 1, error=9.0) is Verdict.PAUSE
     assert study.report(study.ask(), 1, error=1.0) is Verdict.CONTINUE, "it leads, as what was told is no mean of all"
+
+
+def test_what_breaks_a_limit_does_not_lead_the_race():
+    options = {"minimize": "error", "subject_to": "ms <= 5", "max_steps": 2, "sampler": "random"}
+    study = Study(SPACE, budget=3, scheduler="racing", **options)
+    for error, ms in ((1.0, 9.0), (2.0, 5.0)):
+        trial = study.ask()
+        for step, noise in enumerate((0.0, 0.01 * error), 1):
+            study.report(trial, step, error=error + noise, ms=ms)
+    assert study.report(study.ask(), 1, error=1.99, ms=5.0) is Verdict.CONTINUE
+
+
+def test_at_the_end_of_a_race_one_that_keeps_to_the_limits_is_trained_on_all_folds():
+    def left(*trials):
+        history = begun(max_steps=4, limits=(Limit("ms", 5.0),), budget=Budget(trials=len(trials)))
+        for steps, ms, state in trials:
+            add(history, [{"loss": 1.0, "ms": ms}] * steps, state)
+        return Racing().next(history)
+
+    done, paused = TrialState.COMPLETED, TrialState.PAUSED
+    assert left((4, 9.0, done), (3, 9.0, paused), (1, 5.0, paused), (2, 5.0, paused)) == Resume(3)
+    assert left((4, 9.0, done), (3, 9.0, paused)) == Wait()
+    assert left((3, 9.0, paused), (1, 9.0, paused)) == Resume(0)
+    assert left((4, 5.0, done), (3, 5.0, paused)) == Wait()
 
 
 def test_an_interrupted_trial_goes_on_with_its_next_fold(tmp_path):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from greyhound.errors import StudyError
 from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait
+from greyhound.schedulers.ranking import breaches, finished
 from greyhound.trial import TrialState, Verdict
 
 if TYPE_CHECKING:
@@ -42,17 +43,25 @@ class Racing:
             raise StudyError(f"racing: fewest must be a whole number of at least 1; got {self.fewest!r}.")
 
     def next(self, history: History) -> Action:
-        """A new configuration; at the end, where none was trained on all, the furthest paused one."""
+        """A new configuration; at the end, where none was trained on all, the furthest paused one.
+
+        One that breaks a limit does not count as trained, nor goes on unless there is nothing else.
+        """
         if history.can_start:
             return Start()
-        if not history.running and not history.completed:
-            paused = history.numbers(TrialState.PAUSED)
-            if paused:
-                return Resume(max(paused, key=lambda number: (history.trial(number).step, -number)))
-        return Wait()
+        if history.running or finished(history):
+            return Wait()
+        over = breaches(history)
+        paused = [number for number in history.numbers(TrialState.PAUSED) if not over[number] or not history.completed]
+        if not paused:
+            return Wait()
+        return Resume(max(paused, key=lambda number: (-over[number], history.trial(number).step, -number)))
 
     def judge(self, history: History, trial: Trial) -> Verdict:
-        """PAUSE where the trial's mean is worse than the leader's on the same replicates beyond chance."""
+        """PAUSE where the trial's mean is worse than the leader's on the same replicates beyond chance.
+
+        Nothing that breaks a limit leads, unless everything does.
+        """
         from scipy import stats
 
         ended = [number for number in history.numbers(TrialState.COMPLETED) if number != trial.number]
@@ -61,7 +70,8 @@ class Racing:
             return Verdict.CONTINUE
         variance, freedom = _noise(history, done)
         losses = history.losses_at(trial.step)
-        leader = min(done, key=lambda number: (history.losses_at(history.max_steps or 1)[number], number))
+        over, final = breaches(history), history.losses_at(history.max_steps)
+        leader = min(done, key=lambda number: (over[number], final[number], number))
         behind = losses[trial.number] - losses[leader]
         bound = float(stats.t.ppf(1 - self.risk, freedom)) * (2 * variance / trial.step) ** 0.5
         return Verdict.PAUSE if behind > bound else Verdict.CONTINUE
