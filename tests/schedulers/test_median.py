@@ -28,6 +28,12 @@ def test_the_best_so_far_is_held_against_the_median_of_the_means():
     assert judged([4.9, 9.0], rule) is Verdict.CONTINUE, "its best value counts, not its last"
 
 
+def test_losses_near_the_largest_float_are_borne():
+    done = ((1.0e308, 1.2e308), (1.3e308, 1.5e308), (1.6e308, 1.7e308))
+    assert judged([1.7e308, 1.5e308], Median(min_trials=3), done) is Verdict.STOP
+    assert judged([1.7e308, 1.3e308], Median(min_trials=3), done) is Verdict.CONTINUE
+
+
 def test_only_as_many_steps_as_it_has_are_compared():
     rule = Median(min_trials=3)
     assert judged([6.1], rule) is Verdict.STOP, "the first values were 4, 6 and 9"

@@ -14,7 +14,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, median, median_low
+from statistics import fmean, mean, median, median_low
 from typing import TYPE_CHECKING, ClassVar
 
 from greyhound.errors import StudyError
@@ -85,9 +85,17 @@ class Median:
         if over[trial.number] != usual:
             return over[trial.number] > usual
         alike = [number for number in done if over[number] == usual]
-        means = [fmean(values) for number in alike if (values := _losses(history, number, trial.step))]
+        means = [_mean(values) for number in alike if (values := _losses(history, number, trial.step))]
         mine = _losses(history, trial.number, trial.step)
         return bool(means) and bool(mine) and min(mine) > median(means)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Their mean, also where their sum is beyond the largest float."""
+    try:
+        return fmean(values)
+    except OverflowError:
+        return mean(values)
 
 
 def _losses(history: History, number: int, step: int) -> list[float]:
