@@ -209,5 +209,6 @@ def test_a_script_sees_its_fold(tmp_path):
 def test_wrong_counts_are_told():
     with pytest.raises(StudyError, match="folds must be a whole number"):
         gh.tune(lambda trial: 1.0, SPACE, maximize="score", folds=0, **QUIET)
-    with pytest.raises(StudyError, match="risk"):
-        Racing(risk=0.0)
+    for risk in (0.0, "a", None):
+        with pytest.raises(StudyError, match="racing: risk must be above 0"):
+            Racing(risk=risk)

@@ -206,6 +206,8 @@ def test_an_objective_that_is_maximised_is_turned_round():
         ({"min_steps": 1.5}, "min_steps"),
         ({"risk": 1.0}, "risk"),
         ({"risk": -0.1}, "risk"),
+        ({"risk": None}, "risk must be a chance"),
+        ({"risk": "a"}, "risk must be a chance"),
     ],
 )
 def test_wrong_options_are_refused(options, says):

@@ -167,7 +167,20 @@ def test_what_is_explored_keeps_to_bounds_conditions_and_constraints():
 
 
 @pytest.mark.parametrize(
-    "options", [{"population": 1}, {"interval": 0}, {"share": 0.6}, {"resample": 1.5}, {"fixed": "x"}]
+    "options",
+    [
+        {"population": 1},
+        {"interval": 0},
+        {"share": 0.6},
+        {"share": "a"},
+        {"share": True},
+        {"resample": 1.5},
+        {"resample": None},
+        {"fixed": "x"},
+        {"fixed": None},
+        {"fixed": [1]},
+    ],
+    ids=str,
 )
 def test_wrong_options_are_told(options):
     with pytest.raises(StudyError, match=f"pbt: {next(iter(options))} must"):

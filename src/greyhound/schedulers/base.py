@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from greyhound.history import History
@@ -68,3 +68,8 @@ class Scheduler(Protocol):
 
     def until(self, history: History, trial: Trial | None) -> int | None:
         """The step at which the trial (None: a new one) is judged next; None for never."""
+
+
+def is_number(value: Any) -> bool:
+    """Whether the value of an option is a number, and no bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from greyhound.errors import StudyError
+from greyhound.schedulers.base import is_number
 from greyhound.schedulers.ranking import breaches
 from greyhound.trial import TrialState
 
@@ -30,7 +31,7 @@ _FEWEST = 3
 
 def check_risk(scheduler: str, risk: float | None) -> None:
     """StudyError where it is no risk."""
-    if risk is not None and (isinstance(risk, bool) or not isinstance(risk, int | float) or not 0.0 < risk < 1.0):
+    if risk is not None and not (is_number(risk) and 0.0 < risk < 1.0):
         raise StudyError(f"{scheduler}: risk must lie between 0 and 1, or be None; got {risk!r}.")
 
 

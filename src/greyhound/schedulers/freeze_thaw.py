@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from greyhound.errors import StudyError
 from greyhound.schedulers.asha import Asha
-from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait
+from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait, is_number
 from greyhound.schedulers.idle import learners, nothing_learns
 from greyhound.schedulers.promise import Best, Front, to_beat
 from greyhound.schedulers.ranking import breaches, finished
@@ -100,7 +100,7 @@ class FreezeThaw:
     def __post_init__(self) -> None:
         if self.min_steps is not None and (not isinstance(self.min_steps, int) or self.min_steps < 1):
             raise StudyError(f"freeze_thaw: min_steps must be a whole number of at least 1; got {self.min_steps!r}.")
-        if not 0 <= self.risk < 1:
+        if not (is_number(self.risk) and 0 <= self.risk < 1):
             raise StudyError(f"freeze_thaw: risk must be a chance, 0 or more and below 1; got {self.risk!r}.")
 
     def next(self, history: History) -> Action:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from greyhound.errors import StudyError
-from greyhound.schedulers.base import Action, Resume, Start, Stop, Traits, Wait
+from greyhound.schedulers.base import Action, Resume, Start, Stop, Traits, Wait, is_number
 from greyhound.schedulers.ranking import ranked
 from greyhound.space import Float, Int, Ordinal, Parameter, Space
 from greyhound.trial import TrialState, Verdict
@@ -59,11 +59,12 @@ class PBT:
             raise StudyError(f"pbt: population must be a whole number of at least 2; got {self.population!r}.")
         if self.interval is not None and (not isinstance(self.interval, int) or self.interval < 1):
             raise StudyError(f"pbt: interval must be a whole number of at least 1; got {self.interval!r}.")
-        if not 0.0 < self.share <= 0.5:
+        if not (is_number(self.share) and 0.0 < self.share <= 0.5):
             raise StudyError(f"pbt: share must lie above 0 and be at most 0.5; got {self.share!r}.")
-        if not 0.0 <= self.resample <= 1.0:
+        if not (is_number(self.resample) and 0.0 <= self.resample <= 1.0):
             raise StudyError(f"pbt: resample must lie between 0 and 1; got {self.resample!r}.")
-        if isinstance(self.fixed, str) or not all(isinstance(name, str) for name in self.fixed):
+        listed = isinstance(self.fixed, Collection) and not isinstance(self.fixed, str)
+        if not listed or not all(isinstance(name, str) for name in self.fixed):
             raise StudyError(f"pbt: fixed must be a list of names, such as ['width']; got {self.fixed!r}.")
         object.__setattr__(self, "fixed", tuple(self.fixed))
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from greyhound.errors import StudyError
-from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait
+from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait, is_number
 from greyhound.schedulers.ranking import breaches, finished
 from greyhound.trial import TrialState, Verdict
 
@@ -37,7 +37,7 @@ class Racing:
     traits: ClassVar[Traits] = Traits(objectives=1, unbounded=False)
 
     def __post_init__(self) -> None:
-        if not 0 < self.risk <= 0.5:
+        if not (is_number(self.risk) and 0 < self.risk <= 0.5):
             raise StudyError(f"racing: risk must be above 0 and at most 0.5; got {self.risk!r}.")
         if not isinstance(self.fewest, int) or self.fewest < 1:
             raise StudyError(f"racing: fewest must be a whole number of at least 1; got {self.fewest!r}.")
