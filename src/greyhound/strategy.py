@@ -7,6 +7,7 @@ from typing import Any
 from greyhound import samplers, schedulers
 from greyhound.errors import StudyError
 from greyhound.registry import named
+from greyhound.schedulers.pbt import PBT
 from greyhound.settings import Settings
 
 
@@ -25,6 +26,8 @@ def make_scheduler(wanted: Any, settings: Settings) -> schedulers.Scheduler:
         raise StudyError(f"scheduler {name!r} judges {most}; the study has {count}; use scheduler='none'.")
     if settings.max_steps is None and not made.traits.unbounded:
         raise StudyError(f"scheduler {name!r} needs the length of a full training; give max_steps=.")
+    if isinstance(made, PBT) and settings.space is not None:
+        made.check(settings.space)
     return made
 
 

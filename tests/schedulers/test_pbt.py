@@ -11,6 +11,7 @@ from greyhound.errors import StudyError
 from greyhound.schedulers import Resume, Start, Stop, Wait
 from greyhound.schedulers.pbt import PBT, explore
 from greyhound.space import Bool, Categorical, Float, Int, Ordinal, Space
+from greyhound.study import Study
 from greyhound.trial import TrialState, Verdict
 
 PAUSED, STOPPED, COMPLETED = TrialState.PAUSED, TrialState.STOPPED, TrialState.COMPLETED
@@ -164,6 +165,14 @@ def test_what_is_explored_keeps_to_bounds_conditions_and_constraints():
         found = explore(space, {"kind": "adam", "a": 8, "b": 9}, random.Random(seed), 0.3)
         space.validate(found)
         assert space.allows(found)
+
+
+def test_names_that_the_space_does_not_have_cannot_be_fixed():
+    options = {"max_steps": 9, "scheduler": {"name": "pbt", "fixed": ["x", "widht"]}}
+    with pytest.raises(StudyError, match="pbt: fixed names 'widht', which the space does not have; it has x, width"):
+        Study({"x": Float(0, 1), "width": Int(1, 9)}, **options)
+    Study({"x": Float(0, 1), "widht": Int(1, 9)}, **options)
+    Study(**options)  # its training names the parameters
 
 
 @pytest.mark.parametrize(

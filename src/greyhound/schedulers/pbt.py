@@ -68,6 +68,13 @@ class PBT:
             raise StudyError(f"pbt: fixed must be a list of names, such as ['width']; got {self.fixed!r}.")
         object.__setattr__(self, "fixed", tuple(self.fixed))
 
+    def check(self, space: Space) -> None:
+        """StudyError where `fixed` names a hyperparameter that the space does not have."""
+        unknown = [name for name in self.fixed if name not in space]
+        if unknown:
+            there = ", ".join(space) or "none"
+            raise StudyError(f"pbt: fixed names {unknown[0]!r}, which the space does not have; it has {there}.")
+
     def next(self, history: History) -> Action:
         """What was stopped is replaced first; then older populations go on, the newest is filled, and goes on."""
         populations = self._populations(history)
