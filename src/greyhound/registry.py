@@ -43,13 +43,16 @@ class Registry:
         raise StudyError(f"there is no {self.seam} {name!r}; there are {', '.join(self.names())}.{hint}")
 
     def make(self, wanted: Any) -> Any:
-        """An instance from a name, a table of name and options, or an instance."""
+        """An instance from a name, a table of name and options, or an instance; StudyError for anything else."""
         if isinstance(wanted, str):
             wanted = {"name": wanted}
         if self._combined is not None and isinstance(wanted, Mapping) and "+" in str(wanted.get("name")):
             parts = tuple(part.strip() for part in str(wanted["name"]).split("+"))
             return _import(self._combined)(**{**{k: v for k, v in wanted.items() if k != "name"}, "parts": parts})
         if not isinstance(wanted, Mapping):
+            if isinstance(wanted, type) or not hasattr(wanted, "traits"):
+                example = f"such as {self.names()[0]!r}, a table such as {{'name': {self.names()[0]!r}}}"
+                raise StudyError(f"{self.seam}: write a name {example}, or an instance of one; got {wanted!r}.")
             return wanted
         options = dict(wanted)
         name = options.pop("name", None)
