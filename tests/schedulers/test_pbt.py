@@ -128,6 +128,18 @@ def test_another_population_follows_and_the_first_is_trained_to_its_end():
     assert RULE.next(history) == Wait()
 
 
+def test_more_workers_than_members_begin_another_population_that_competes_for_itself():
+    history = begun(max_steps=8)
+    for number in range(6):
+        assert RULE.next(history) == Start()
+        add(history, [9.0, 1.0 + number])
+    go_on(history, 5, [], PAUSED)
+    assert RULE.next(history) == Start(), "the other is filled first"
+    for number in range(6, 10):
+        add(history, [9.0, 9.0 + number], PAUSED)
+    assert RULE.next(history) == Resume(5)
+
+
 def test_numbers_are_multiplied_and_move_by_a_step_at_least():
     space = Space(
         rate=Float(1e-4, 1.0, log=True), width=Int(1, 100), layers=Int(1, 5), batch=Ordinal([16, 32, 64]),

@@ -7,7 +7,8 @@ and its configuration, every hyperparameter of which is multiplied by 0.8 or 1.2
 is found is a schedule of hyperparameters: the line of a trial and its parents.
 
 Nobody waits: few workers train a population nearly in step, and as many workers as members compare each with
-those that were there before it. When a population is trained and the budget lasts, another one follows.
+those that were there before it. When a population is trained and the budget lasts, another one follows; where more
+workers are free than it has members, another one begins beside it.
 
 Source: Jaderberg et al. 2017, "Population based training of neural networks", arXiv 1711.09846, algorithm 1 and
 appendix A (truncation selection; perturb and resample).
@@ -40,11 +41,10 @@ _MOST_TRIES = 20
 class PBT:
     """A population of trials that copy each other's checkpoints.
 
-    population: trials that train together, 2 or more; it grows where more workers are free. interval: steps
-    between decisions, 1 or more; None for a tenth of max_steps. share: which part of the population is replaced,
-    and by copies of which part, above 0 and at most 0.5. resample: the chance that a hyperparameter is
-    drawn anew rather than perturbed, 0 to 1; categories change only so. fixed: names of hyperparameters that
-    copies take over as they are, such as those that shape the model.
+    population: trials that train together, 2 or more. interval: steps between decisions, 1 or more; None for a tenth
+    of max_steps. share: which part of the population is replaced, and by copies of which part, above 0 and at most
+    0.5. resample: the chance that a hyperparameter is drawn anew rather than perturbed, 0 to 1; categories change only
+    so. fixed: names of hyperparameters that copies take over as they are, such as those that shape the model.
     """
 
     population: int = 10
