@@ -8,10 +8,10 @@ from scipy.stats import binomtest
 from tests.schedulers.histories import begun
 
 from greyhound import events as ev
-from greyhound.analysis.audit import Audit, Stopped, audit, binomial_interval
+from greyhound.analysis.audit import AUDIT, Audit, Stopped, audit, binomial_interval
 from greyhound.errors import StudyError
 from greyhound.history import History
-from greyhound.replay import AUDIT, stops
+from greyhound.replay import stops
 from greyhound.schedulers.asha import Asha
 from greyhound.schedulers.full import Full
 from greyhound.schedulers.median import Median

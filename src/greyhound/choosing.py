@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from greyhound import events as ev
+from greyhound.analysis.audit import AUDIT
 from greyhound.history import History
-from greyhound.replay import AUDIT, audit_is_due
+from greyhound.replay import audit_is_due
 from greyhound.samplers import Sampler
 from greyhound.schedulers import Resume, Scheduler, Start, Stop
 from greyhound.settings import Settings

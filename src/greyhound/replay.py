@@ -13,12 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from greyhound import events as ev
+from greyhound.analysis.audit import AUDIT
 from greyhound.history import History
 from greyhound.schedulers import Resume, Scheduler, Stop
 from greyhound.trial import TrialState, Verdict
-
-AUDIT = "audit"
-"""The source of trials that were trained to their end to check early stopping."""
 
 
 def audit_is_due(history: History, share: float) -> bool:
@@ -41,7 +39,6 @@ class _Audited:
     owner: str
     until: int | None
     left: deque[ev.Reported] = field(default_factory=deque)
-    stopped: bool = False
 
 
 def stops(events: Sequence[ev.Event], scheduler: Scheduler) -> Mapping[int, int]:

@@ -12,8 +12,9 @@ from greyhound.trial import TrialState
 if TYPE_CHECKING:
     from greyhound.history import History
 
+AUDIT = "audit"
+"""The source of trials that were trained to their end to check early stopping."""
 _CONFIDENCE = 0.95
-_AUDIT = "audit"
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,9 @@ class Audit:
 
 def audit(history: History, stops: Mapping[int, int]) -> Audit:
     """What audit trials show. stops: the steps at which they would have been stopped, by their numbers."""
-    ended = [trial for trial in history.completed if trial.source == _AUDIT]
+    ended = [trial for trial in history.completed if trial.source == AUDIT]
     stopped = {trial.number: stops[trial.number] for trial in ended if trial.number in stops}
-    left = [trial for trial in history.select(TrialState.PAUSED, TrialState.STOPPED) if trial.source != _AUDIT]
+    left = [trial for trial in history.select(TrialState.PAUSED, TrialState.STOPPED) if trial.source != AUDIT]
     return Audit(
         audited=len(ended),
         stopped=tuple(_compared(history, number, step, stopped) for number, step in sorted(stopped.items())),
