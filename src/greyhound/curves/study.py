@@ -111,12 +111,9 @@ def finals(history: History) -> Finals:
     return kept[1]
 
 
-def of_replicates(history: History, at: int = 0) -> bool:
-    """Whether curves are means over the replicates so far: then the objective comes with a standard error."""
-    done = history.numbers(TrialState.COMPLETED)
-    if not done or not history.objectives:
-        return False
-    return f"{history.objectives[at].metric}_std_error" in history.trial(done[0]).metrics
+def of_replicates(history: History) -> bool:
+    """Whether curves are means over the replicates so far."""
+    return history.settings is not None and history.settings.replicated
 
 
 _CACHE: weakref.WeakKeyDictionary[History, tuple[int, Finals]] = weakref.WeakKeyDictionary()
@@ -146,7 +143,7 @@ def _read(history: History, at: int) -> Curves:
     known = np.flatnonzero((lengths == end) | (ended & (lengths > 0)))
     last, told = filled[known, columns[known] - 1], history.losses[known, at]
     final = np.where(ended[known] & np.isfinite(told), told, last)
-    level = last if of_replicates(history, at) else settled(filled[known])
+    level = last if of_replicates(history) else settled(filled[known])
     reached = np.where(final == last, level, final)
     behind = np.arange(values.shape[1]) >= np.minimum(columns[known], values.shape[1] - 1)[:, None]
     filled[known] = np.where(behind, reached[:, None], filled[known])
