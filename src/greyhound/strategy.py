@@ -13,8 +13,7 @@ from greyhound.settings import Settings
 
 def make_sampler(wanted: Any) -> samplers.Sampler:
     """The sampler: of a name, a table with a name and options, or as it is."""
-    made: samplers.Sampler = samplers.REGISTRY.make(wanted)
-    return made
+    return samplers.make(wanted)
 
 
 def make_scheduler(wanted: Any, settings: Settings) -> schedulers.Scheduler:

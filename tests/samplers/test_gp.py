@@ -93,6 +93,18 @@ def test_the_same_history_gives_the_same_configuration_with_a_cold_cache_too():
     assert GP().suggest(history, 2, np.random.default_rng(1)) == first
 
 
+@pytest.mark.parametrize("sampler", ["gp", "ehvi"])
+@pytest.mark.parametrize(
+    "options",
+    [{"transforms": wrong} for wrong in ("log", [], ["logs"], [["log"]], 5)]
+    + [{"candidates": wrong} for wrong in ("x", -5, 0)]
+    + [{"start": wrong} for wrong in ("5", -1, True)],
+)
+def test_wrong_options_are_told(sampler, options):
+    with pytest.raises(gh.errors.StudyError, match=f"{sampler}: {next(iter(options))} must be a"):
+        gh.Study(MIXED, minimize="loss", sampler={"name": sampler, **options})
+
+
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_transforms_keep_the_order_and_are_standardised(name):
     losses = np.random.default_rng(0).lognormal(0.0, 2.0, 50)

@@ -4,6 +4,9 @@ To add one: write the file, add a line to the table. Other packages register the
 entry point group `greyhound.samplers`.
 """
 
+from typing import Any
+
+from greyhound.errors import StudyError
 from greyhound.registry import Registry
 from greyhound.samplers.base import Sampler, Traits, explain
 
@@ -25,7 +28,19 @@ REGISTRY = Registry(
         "sobol": "greyhound.samplers.sobol:Sobol",
         "tpe": "greyhound.samplers.tpe:TPE",
     },
-    combined="greyhound.samplers.hybrid:Hybrid",
+    combined="greyhound.samplers.hybrid:together",
 )
 
-__all__ = ["REGISTRY", "Sampler", "Traits", "explain"]
+
+def make(wanted: Any) -> Sampler:
+    """The sampler: of a name, a table with a name and options, or as it is; StudyError where it is none of these."""
+    made = REGISTRY.make(wanted)
+    if isinstance(made, type) or not callable(getattr(made, "suggest", None)):
+        raise StudyError(
+            f"a sampler is a name such as 'gp' or 'gp+genetic', a table with a name and options, or an object with "
+            f"suggest(history, count, rng); got {wanted!r}."
+        )
+    return made  # type: ignore[no-any-return]
+
+
+__all__ = ["REGISTRY", "Sampler", "Traits", "explain", "make"]

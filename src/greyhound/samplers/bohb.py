@@ -72,10 +72,9 @@ class BOHB:
         return found
 
     def _made(self) -> Sampler:
-        from greyhound.samplers import REGISTRY
+        from greyhound.samplers import make
 
-        made: Sampler = REGISTRY.make(self.model)
-        return made
+        return make(self.model)
 
 
 def informative_step(history: History, fewest: int) -> int | None:

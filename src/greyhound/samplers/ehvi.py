@@ -19,13 +19,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from greyhound.errors import StudyError
 from greyhound.numeric import ehvi, gp, pareto, threads
 from greyhound.samplers.base import Traits, start_size
 from greyhound.samplers.cube import Cube, cube_of
 from greyhound.samplers.feasibility import Feasibility
-from greyhound.samplers.gp import TRANSFORMS
-from greyhound.samplers.picking import Picker, at_least
+from greyhound.samplers.gp import TRANSFORMS, check_options
+from greyhound.samplers.picking import Picker
 from greyhound.samplers.results import Results, results, thinned
 from greyhound.samplers.search import maximise
 from greyhound.samplers.sobol import Sobol
@@ -62,10 +61,7 @@ class EHVI:
     traits: ClassVar[Traits] = Traits(model=True)
 
     def __post_init__(self) -> None:
-        at_least("ehvi", "candidates", self.candidates, 1)
-        unknown = [name for name in self.transforms if name not in TRANSFORMS]
-        if unknown or not self.transforms:
-            raise StudyError(f"ehvi: transforms must be some of {', '.join(TRANSFORMS)}; got {self.transforms!r}.")
+        check_options("ehvi", self.transforms, self.start, self.candidates)
 
     def suggest(self, history: History, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
         """`count` configurations, fewer where the finite space has no more."""

@@ -31,12 +31,14 @@ import numpy as np
 from scipy.special import log_ndtr, ndtri
 from scipy.stats import rankdata
 
+from greyhound.errors import StudyError
 from greyhound.numeric import gp, threads
 from greyhound.numeric.acquisition import log_expected_improvement
 from greyhound.samplers.base import Traits, start_size, tried_keys
 from greyhound.samplers.cube import Cube, cube_of
 from greyhound.samplers.feasibility import Feasibility
 from greyhound.samplers.noise import loudness
+from greyhound.samplers.picking import at_least
 from greyhound.samplers.plateau import explores
 from greyhound.samplers.priors import rank_correlation, trust
 from greyhound.samplers.random import draw_new
@@ -81,13 +83,16 @@ class GP:
 
     transforms: of the losses, among "standard", "log" and "copula". start: trials of a Sobol sequence
     before the model speaks; by default d + 1 of them, at least 5, at most a fifth of the budget. candidates: random
-    configurations that each search of the acquisition begins with.
+    configurations that each search of the acquisition begins with, at least 1.
     """
 
     transforms: tuple[str, ...] = ("standard", "log", "copula")
     start: int | None = None
     candidates: int = 1000
     traits: ClassVar[Traits] = Traits(model=True)
+
+    def __post_init__(self) -> None:
+        check_options("gp", self.transforms, self.start, self.candidates)
 
     def suggest(self, history: History, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
         """`count` configurations, fewer where the finite space has no more."""
@@ -390,3 +395,15 @@ def standard(losses: Floats) -> Floats:
 
 
 TRANSFORMS: dict[str, Callable[[Floats], Floats]] = {"standard": standard, "log": log_shifted, "copula": copula}
+
+
+def check_options(sampler: str, transforms: Any, start: object, candidates: object) -> None:
+    """StudyError where an option of a sampler with processes is none: transforms, a start of 0 or more, candidates."""
+    several = isinstance(transforms, list | tuple) and transforms
+    if not several or any(name not in list(TRANSFORMS) for name in transforms):
+        raise StudyError(
+            f"{sampler}: transforms must be a list of some of {', '.join(TRANSFORMS)}; got {transforms!r}."
+        )
+    if start is not None:
+        at_least(sampler, "start", start, 0)
+    at_least(sampler, "candidates", candidates, 1)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from greyhound.errors import StudyError
 from greyhound.samplers.base import Sampler, Traits, start_size, tried_keys
+from greyhound.samplers.picking import at_least
 from greyhound.samplers.plateau import explores
 from greyhound.samplers.random import draw_new
 from greyhound.samplers.results import results
@@ -43,10 +44,13 @@ class Hybrid:
     traits: ClassVar[Traits] = Traits(model=True)
 
     def __post_init__(self) -> None:
-        if isinstance(self.parts, str) or len(self.parts) < 2:
+        if isinstance(self.parts, str) or not isinstance(self.parts, Sequence) or len(self.parts) < 2:
             raise StudyError(
                 f"hybrid: parts must be two samplers or more, such as ['gp', 'genetic']; got {self.parts!r}."
             )
+        if self.start is not None:
+            at_least("hybrid", "start", self.start, 0)
+        at_least("hybrid", "proposals", self.proposals, 1)
         object.__setattr__(self, "parts", tuple(self.parts))
         self._made()
 
@@ -98,9 +102,21 @@ class Hybrid:
         return [candidates[at] for at in np.argsort(ranks, kind="stable")[:count]]
 
     def _made(self) -> list[Sampler]:
-        from greyhound.samplers import REGISTRY
+        from greyhound.samplers import make
 
-        return [REGISTRY.make(part) for part in self.parts]
+        return [make(part) for part in self.parts]
+
+
+def together(parts: Sequence[str], **options: Any) -> Hybrid:
+    """What "a+b" stands for; StudyError where an option is not of the hybrid but, perhaps, of a part."""
+    own = ("start", "proposals")
+    for name in options:
+        if name not in own:
+            raise StudyError(
+                f"sampler {'+'.join(parts)!r}: {name} is none of its options, which are {', '.join(own)}; for one of a "
+                f"part write {{'name': 'hybrid', 'parts': [{{'name': {parts[0]!r}, {name!r}: ...}}, ...]}}."
+            )
+    return Hybrid(parts, **options)
 
 
 def _in_turn(
