@@ -108,6 +108,23 @@ def test_the_first_point_is_the_guess(seed):
     assert (first["x"], first["kind"]) == (0.25, "b")
 
 
+@pytest.mark.parametrize("sampler", ["auto", "random", "tpe"])
+def test_the_guesses_come_once_after_the_default_and_what_is_enqueued(sampler):
+    space = gh.Space(x=gh.Float(0.0, 1.0, default=0.9, prior=(0.2, 0.9)), n=gh.Int(1, 9, default=1, prior=3))
+    study = gh.Study(space, minimize="loss", sampler=sampler, scheduler="none")
+    study.enqueue({"x": 0.4, "n": 5})
+    trials = [study.ask() for _ in range(5)]
+    assert [tuple(trial.params.values()) for trial in trials[:3]] == [(0.9, 1), (0.4, 5), (0.2, 3)]
+    assert all(trial.params["x"] != 0.2 for trial in trials[3:])
+
+
+def test_a_default_that_is_the_guess_is_not_tried_again():
+    space = gh.Space(x=gh.Float(1e-5, 1e-1, log=True, default=3e-4, prior=(3e-4, 0.8)))
+    study = gh.Study(space, minimize="loss", sampler="random", scheduler="none")
+    assert study.ask().params == {"x": 3e-4}
+    assert study.ask().params["x"] != pytest.approx(3e-4)
+
+
 @pytest.mark.parametrize("sampler", [Random(), Sobol()])
 def test_points_without_a_model_gather_around_a_guess_and_then_less(sampler):
     space = gh.Space(x=gh.Float(0.0, 1.0, prior=(0.1, 0.9)))

@@ -31,6 +31,8 @@ _FADING = 10.0
 _OPEN = 0.02
 """The share of trials for which weights do not count."""
 _SHRUNK = 5.0
+_GIVEN = ("default", "enqueued")
+"""What trials that no sampler drew are marked as proposed by."""
 
 
 def fading(history: History) -> float:
@@ -98,18 +100,22 @@ def believed(parameter: Parameter, unit: float) -> float:
 def guided(history: History, units: Floats, at: int, chance: float) -> Floats:
     """A point of the unit cube, (d,): as it is, or after the priors with the probability that is left to them.
 
-    at: the number of the trial; the first one has the guesses themselves. chance: uniform, in [0, 1).
+    at: the number of the trial; the first that is drawn has the guesses themselves, unless a trial has them already.
+    chance: uniform, in [0, 1).
     """
     parameters = list(history.space.parameters.values())
     if not has_priors(history.space):
         return units
-    if at == 0:
-        pairs = zip(parameters, units.tolist(), strict=True)
-        return np.array([believed(p, unit) if p.prior is None else p.encode(p.prior[0]) for p, unit in pairs])
+    pairs = list(zip(parameters, units.tolist(), strict=True))
+    if at == len(history) and all(trial.source in _GIVEN for trial in history.trials):
+        guesses = np.array([believed(p, unit) if p.prior is None else p.encode(p.prior[0]) for p, unit in pairs])
+        free = np.array([parameter.prior is None for parameter in parameters])
+        if not (free | ~history.active | np.isclose(history.X, guesses)).all(axis=1).any():
+            return guesses
     beta = fading(history)
     if chance >= beta / (beta + at):
         return units
-    return np.array([believed(parameter, unit) for parameter, unit in zip(parameters, units.tolist(), strict=True)])
+    return np.array([believed(parameter, unit) for parameter, unit in pairs])
 
 
 def has_priors(space: Space) -> bool:
