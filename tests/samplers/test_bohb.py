@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tests.schedulers.histories import SPACE, add, begun
 
+import greyhound as gh
 from greyhound import events as ev
 from greyhound.errors import StudyError
 from greyhound.samplers.bohb import BOHB, informative_step, seen_at
@@ -88,6 +89,25 @@ def test_with_a_share_of_random_ones_the_model_is_not_asked_for_them():
         add(history, [abs(number / 12 - 0.7)] * 3, PAUSED, {"x": number / 12})
     drawn = [BOHB(random=1.0).suggest(history, 1, np.random.default_rng(seed))[0]["x"] for seed in range(40)]
     assert np.std(drawn) > 0.2
+
+
+def test_the_model_learns_several_objectives_at_the_step():
+    space = gh.Space({name: gh.Float(0.0, 1.0) for name in "xyz"})
+
+    def train(trial):
+        x, y, z = trial.params.values()
+        for step in range(1, 10):
+            away = y**2 + z**2 + 1 / step
+            trial.report(step, a=(x - 0.3) ** 2 + away, b=(x - 0.6) ** 2 + away)
+
+    study = gh.tune(
+        train, space, minimize=["a", "b"], sampler="bohb", scheduler="hyperband", max_steps=9, budget="40 trials",
+        workers="serial",
+    )  # fmt: skip
+    assert study.sampler.traits.objectives > 1
+    late = [trial.params for trial in study.trials[30:]]
+    assert np.median([params["y"] ** 2 + params["z"] ** 2 for params in late]) < 0.1, "2/3 at random"
+    assert 0.25 < np.median([params["x"] for params in late]) < 0.65
 
 
 def test_a_finite_space_is_tried_whole_and_nothing_twice():

@@ -43,7 +43,7 @@ class BOHB:
     model: Any = "gp"
     fewest: int | None = None
     random: float = 0.0
-    traits: ClassVar[Traits] = Traits(objectives=1, model=True)
+    traits: ClassVar[Traits] = Traits(model=True)
 
     def __post_init__(self) -> None:
         if self.fewest is not None:

@@ -2,10 +2,10 @@
 
 Parts that do not learn (grid, sobol, random) take turns for the first trials, and the parts that can judge a
 configuration (a Gaussian process by its acquisition, say) begin as they do alone. After that every part that learns
-proposes configurations, and those that judge rank all proposals: the one with the best mean rank is tried, of equals the
-one of the part named first. That is nearly always a judge's own, which comes of a search for just that: the others are
-a second opinion where that search went astray. Where no part can judge they take turns. On a plateau they draw at random
-as a model by itself would.
+proposes configurations, and those that judge rank all proposals: the one with the best mean rank is tried, of equals
+the one of the part named first. That is nearly always a judge's own, which comes of a search for just that: the others
+are a second opinion where that search went astray. Where no part can judge they take turns. On a plateau they draw at
+random as a model by itself would.
 
 Source: the panel of models of Hoffman et al. 2011, "Portfolio allocation for Bayesian optimization", with rank
 voting for its credit; a genetic algorithm under an acquisition: Cowen-Rivers et al. 2022, "HEBO".
