@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import greyhound as gh
-from greyhound.samplers.gp import GP, TRANSFORMS
+from greyhound.samplers.gp import GP, TRANSFORMS, _weights
 from greyhound.samplers.random import Random
 from greyhound.testing.samplers import history_of, spaces
 
@@ -126,6 +126,11 @@ def test_the_judge_prefers_what_is_good():
     judge = GP().judge(history)
     assert GP().judge(history_of(gh.Space(x=gh.Float(0.0, 1.0)), 1)) is None
     assert judge([{"x": 0.01}, {"x": 0.99}]).shape == (2,)
+
+
+def test_transforms_speak_as_often_as_they_foretell_the_order():
+    assert _weights([-0.1, -0.2, -0.9], 40) == pytest.approx(np.array([1.0, np.exp(-0.6), 0.0]) / (1 + np.exp(-0.6)))
+    assert _weights([-0.3, -0.3], 10).tolist() == [0.5, 0.5]
 
 
 def test_a_smooth_bowl_is_followed_to_its_bottom():
