@@ -404,10 +404,8 @@ def test_defaults_complete_a_configuration():
         momentum=Float(0, 1, when={"optimizer": "sgd"}),
     )
     assert space.default() == {"lr": 0.1, "optimizer": "adamw"}
-    assert space.has_defaults
     assert space.complete({"optimizer": "sgd"}) == {"lr": 0.1, "optimizer": "sgd"}
     assert Space(a=Bool(default=True), b=Bool()).default() is None
-    assert not Space().has_defaults
 
 
 @pytest.mark.parametrize(

@@ -242,11 +242,6 @@ class Space:
         params = self.complete({})
         return params if len(params) == len(self.active(params)) else None
 
-    @property
-    def has_defaults(self) -> bool:
-        """Whether there are parameters and a default configuration of them."""
-        return bool(self._parameters) and self.default() is not None
-
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """A configuration given by a person, in the form of this space.
 

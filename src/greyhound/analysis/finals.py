@@ -76,12 +76,12 @@ def candidates(history: History, top: int) -> list[Trial]:
     """The `top` best different configurations of the search, then the default if it has been tried."""
     default = ranking.baseline(history)
     kept: list[Trial] = []
-    seen = {_key(history, default.params)} if default is not None else set()
+    seen = {_key(default.params)} if default is not None else set()
     for number in ranking.ranked(history):
         trial = history.trial(number)
         if len(kept) == top:
             break
-        if (key := _key(history, trial.params)) not in seen:
+        if (key := _key(trial.params)) not in seen:
             seen.add(key)
             kept.append(trial)
     return [*kept, default] if default is not None else kept
@@ -266,5 +266,5 @@ def _bracket(interval: Interval) -> str:
     return f"{interval.estimate:.4g} [{interval.low:.4g}, {interval.high:.4g}]"
 
 
-def _key(history: History, params: Mapping[str, Any]) -> Any:
+def _key(params: Mapping[str, Any]) -> Any:
     return tuple(sorted((name, repr(value)) for name, value in params.items()))

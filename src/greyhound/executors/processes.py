@@ -28,10 +28,6 @@ from greyhound.executors.worker import LOG, Begun, Ready, Unloadable
 from greyhound.jobs import Answer, Evaluator, Job, Message, Outcome, WorkerRetired
 from greyhound.trial import TrialState
 
-_BOOT = (
-    "import json, sys; start = json.loads(sys.argv[1]); sys.path[:] = start.pop('path'); "
-    "from greyhound.executors.worker import main; main(**start)"
-)
 _COUNTS_AGAINST_WORKER = frozenset({TrialState.FAILED, TrialState.LOST, TrialState.OUT_OF_MEMORY})
 _START_ATTEMPTS = 2
 _POLL_S = 0.2

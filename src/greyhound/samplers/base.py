@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
 
     from greyhound.history import History
 
@@ -35,7 +34,9 @@ class Traits:
 class Sampler(Protocol):
     """Proposes configurations; a pure function of its arguments.
 
-    A sampler is a frozen dataclass of its options and keeps nothing between calls.
+    A sampler is a frozen dataclass of its options and keeps nothing between calls. It may offer besides
+    `judge(history)`, its model's opinion of what others propose: a function from n configurations to scores, (n,), the
+    higher the better, or None where it knows too little yet; and `explain(history)`, what it does now, in one line.
     """
 
     traits: ClassVar[Traits]
@@ -46,20 +47,6 @@ class Sampler(Protocol):
         Fewer, or none, say that no more are left to try. Trials that still run are in the history
         without a result. rng is derived from the study's seed and the next trial's number.
         """
-
-
-class Judge(Protocol):
-    """What a sampler may offer besides: its model's opinion of configurations that others propose."""
-
-    def judge(self, history: History) -> Callable[[Sequence[Mapping[str, Any]]], NDArray[np.float64]] | None:
-        """From configurations to scores, (n,), the higher the better; None where it knows too little yet."""
-
-
-class Explaining(Protocol):
-    """What a sampler that chooses may offer besides: what it does now."""
-
-    def explain(self, history: History) -> str:
-        """What it chose for this study and why, in one line."""
 
 
 def explain(sampler: Any, name: str, history: History) -> str:
