@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from greyhound.errors import MissingExtraError
-from greyhound.numeric.trees import fit_boosters, fit_forest, log_shift, stretch_of, success_rate, total_moments
+from greyhound.numeric.trees import (
+    fit_boosters,
+    fit_forest,
+    log_apart,
+    log_shift,
+    stretch_of,
+    success_rate,
+    total_moments,
+)
 
 LINE = np.linspace(0.0, 1.0, 40)[:, None]
 
@@ -77,6 +85,14 @@ def test_the_chance_of_success_falls_beside_failures():
     at = np.array([[0.0], [1.0], [100.0]])
     chance = success_rate(points, failed, at, 0.1)
     assert chance == pytest.approx([0.5 / 2.0, 1.5 / 2.0, 0.5])
+
+
+def test_what_lies_beside_a_point_counts_less():
+    points = np.array([[0.5, 0.5], [0.9, 0.9]])
+    there, beside, away = log_apart(points, np.array([[0.5, 0.5], [0.5, 0.51], [0.1, 0.9]]), 0.02)
+    assert there == -np.inf
+    assert beside == pytest.approx(np.log(1 - np.exp(-0.5 * 0.5**2)))
+    assert away == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize("fit", [fit_forest, fit_boosters])

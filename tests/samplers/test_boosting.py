@@ -62,10 +62,10 @@ def test_a_batch_spreads():
     history = begun(SQUARE)
     for params in SQUARE.grid(5):
         add(history, params, (params["x"] - 0.5) ** 2 + (params["y"] - 0.5) ** 2)
-    batch = Boosting().suggest(history, 4, np.random.default_rng(0))
+    batch = Boosting().suggest(history, 16, np.random.default_rng(0))
     points = np.array([[params["x"], params["y"]] for params in batch])
-    gaps = np.linalg.norm(points[:, None] - points, axis=2)[np.triu_indices(4, 1)]
-    assert gaps.min() > 1e-3
+    gaps = np.linalg.norm(points[:, None] - points, axis=2)[np.triu_indices(16, 1)]
+    assert gaps.min() > 0.01
 
 
 def test_rare_allowed_configurations_are_found():

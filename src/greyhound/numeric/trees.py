@@ -162,9 +162,23 @@ def success_rate(points: Floats, failed: Bools, features: Floats, width: float) 
     points: (n, f). failed: (n,). features: (m, f). width: of the Gaussian kernel, in units of the features.
     (½ + Σ k over successes) / (1 + Σ k over all): the Nadaraya-Watson estimate with one trial's worth of doubt.
     """
-    squares = (features**2).sum(axis=1)[:, None] + (points**2).sum(axis=1) - 2.0 * features @ points.T
-    near = np.exp(-0.5 * np.maximum(squares, 0.0) / width**2)
+    near = np.exp(-0.5 * _squares(points, features) / width**2)
     return np.asarray((0.5 + near[:, ~failed].sum(axis=1)) / (1.0 + near.sum(axis=1)))
+
+
+def log_apart(points: Floats, features: Floats, width: float) -> Floats:
+    """log of Π (1 − exp(−d² / 2w²)) over the distances d to points, (m,): −inf at one of them, 0 far from all.
+
+    points: (n, f). features: (m, f). width: w, in units of the features.
+    """
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(-np.expm1(-0.5 * _squares(points, features) / width**2)).sum(axis=1))
+
+
+def _squares(points: Floats, features: Floats) -> Floats:
+    """Squared distances from features, (m, f), to points, (n, f): (m, n)."""
+    squares = (features**2).sum(axis=1)[:, None] + (points**2).sum(axis=1) - 2.0 * features @ points.T
+    return np.asarray(np.maximum(squares, 0.0))
 
 
 def _floor(targets: Floats) -> float:

@@ -2,11 +2,12 @@
 
 Trees bear ordinals, categories and conditions without a scale, and cliffs without smoothing. Losses are
 log-shifted, so that the model resolves the good ones. Where trials fail or break a limit the expected
-improvement is weighted with the chance of success; trials that still run are believed to give an average loss.
+improvement is weighted with the chance of success; trials that still run are believed to give an average loss, and as
+a tree resolves nothing between two trials, what lies right beside those that run is worth less the nearer it is.
 
 Source: Hutter et al. 2011, "Sequential model-based optimization for general algorithm configuration" (SMAC);
-feasibility: Gelbart et al. 2014, "Bayesian optimization with unknown constraints". The models are in
-`numeric.trees`.
+feasibility: Gelbart et al. 2014, "Bayesian optimization with unknown constraints"; beside what runs: González et al.
+2016, "Batch Bayesian optimization via local penalization", with another penalty. The models are in `numeric.trees`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ _ANCHORS = 5
 _MOST_TRIES = 200
 _MOST_JUDGED = 256
 """How many failed trials, and how many others, the chance of success is estimated from."""
+_BESIDE = 0.02
+"""How near counts as beside what runs, times √d: with 16 workers 0.01 gained less, with 4 workers 0.05 lost."""
 _ABSENT = -1.0
 """The feature of a parameter that a configuration doesn't have; those there are in [0, 1]."""
 
@@ -116,6 +119,8 @@ class Boosting:
         def score(rows: Floats) -> Floats:
             described = features(rows, cube)
             gains = log_expected_improvement(*model.predict(described), lowest) + belief * cube.log_prior(rows)
+            if len(trying):
+                gains += trees.log_apart(seen[len(learnt) :], described, _BESIDE * cube.dimension**0.5)
             if not failed.any():
                 return gains
             tried = features(history.X[judged], cube)
