@@ -13,7 +13,8 @@ from greyhound.settings import Settings
 
 def make_sampler(wanted: Any) -> samplers.Sampler:
     """The sampler: of a name, a table with a name and options, or as it is."""
-    return samplers.make(wanted)
+    made: samplers.Sampler = samplers.REGISTRY.make(wanted)
+    return made
 
 
 def make_scheduler(wanted: Any, settings: Settings) -> schedulers.Scheduler:

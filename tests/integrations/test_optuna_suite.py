@@ -5,7 +5,6 @@ from optuna.testing.pytest_samplers import (
     BasicSamplerTestCase,
     MultiObjectiveSamplerTestCase,
     RelativeSamplerTestCase,
-    SingleOnlySamplerTestCase,
 )
 
 from greyhound.integrations.optuna import GreyhoundSampler
@@ -25,7 +24,7 @@ class TestTPE(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSampl
         return lambda: GreyhoundSampler("tpe", seed=0)
 
 
-class TestBOHB(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
+class TestBOHB(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSamplerTestCase):
     @pytest.fixture
     def sampler(self):
         return lambda: GreyhoundSampler("bohb", seed=0)

@@ -42,11 +42,11 @@ def test_one_part_is_no_hybrid():
         ({"name": "gp+tpe", "proposals": -3}, "hybrid: proposals must be a whole number of at least 1; got -3"),
         ({"name": "gp+tpe", "start": "5"}, "hybrid: start must be a whole number of at least 0; got '5'"),
         ({"name": "hybrid", "parts": 2}, "hybrid: parts must be two samplers or more"),
-        ({"name": "hybrid", "parts": ["gp", None]}, "a sampler is a name such as 'gp' .*; got None"),
+        ({"name": "hybrid", "parts": ["gp", None]}, "sampler: write a name such as .*; got None"),
         ({"name": "grid+gp", "levels": 3}, r"sampler 'grid\+gp': levels is none of its options, .*'levels': \.\.\."),
-        (None, "a sampler is a name such as 'gp' .*; got None"),
-        (["gp", "tpe"], r"a sampler is a name such as 'gp' .*; got \['gp', 'tpe'\]"),
-        (Hybrid, "a sampler is a name such as 'gp' .*; got <class"),
+        (None, "sampler: write a name such as .*; got None"),
+        (["gp", "tpe"], r"sampler: write a name such as .*; got \['gp', 'tpe'\]"),
+        (Hybrid, "sampler: write a name such as .*; got <class"),
     ],
 )
 def test_what_is_no_sampler_is_told_at_the_door(sampler, said):

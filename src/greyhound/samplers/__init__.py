@@ -4,9 +4,6 @@ To add one: write the file, add a line to the table. Other packages register the
 entry point group `greyhound.samplers`.
 """
 
-from typing import Any
-
-from greyhound.errors import StudyError
 from greyhound.registry import Registry
 from greyhound.samplers.base import Sampler, Traits, explain
 
@@ -31,16 +28,4 @@ REGISTRY = Registry(
     combined="greyhound.samplers.hybrid:together",
 )
 
-
-def make(wanted: Any) -> Sampler:
-    """The sampler: of a name, a table with a name and options, or as it is; StudyError where it is none of these."""
-    made = REGISTRY.make(wanted)
-    if isinstance(made, type) or not callable(getattr(made, "suggest", None)):
-        raise StudyError(
-            f"a sampler is a name such as 'gp' or 'gp+genetic', a table with a name and options, or an object with "
-            f"suggest(history, count, rng); got {wanted!r}."
-        )
-    return made  # type: ignore[no-any-return]
-
-
-__all__ = ["REGISTRY", "Sampler", "Traits", "explain", "make"]
+__all__ = ["REGISTRY", "Sampler", "Traits", "explain"]

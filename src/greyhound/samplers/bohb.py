@@ -72,9 +72,10 @@ class BOHB:
         return found
 
     def _made(self) -> Sampler:
-        from greyhound.samplers import make
+        from greyhound.samplers import REGISTRY
 
-        return make(self.model)
+        made: Sampler = REGISTRY.make(self.model)
+        return made
 
 
 def informative_step(history: History, fewest: int) -> int | None:

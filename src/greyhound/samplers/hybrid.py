@@ -103,9 +103,9 @@ class Hybrid:
         return [candidates[at] for at in np.argsort(ranks, kind="stable")[:count]]
 
     def _made(self) -> list[Sampler]:
-        from greyhound.samplers import make
+        from greyhound.samplers import REGISTRY
 
-        return [make(part) for part in self.parts]
+        return [REGISTRY.make(part) for part in self.parts]
 
 
 def together(parts: Sequence[str], **options: Any) -> Hybrid:
