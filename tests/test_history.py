@@ -197,16 +197,22 @@ def test_losses_at_a_step_are_those_first_reported_there_or_later():
     ]  # fmt: skip
 
 
+def watched(step, reports):
+    """The history of a trial whose losses at `step` were looked at before it reported."""
+    history = History.of([*BEGIN, started(0)])
+    history.losses_at(step)
+    for report in reports:
+        history.apply(report)
+    return history
+
+
 def test_an_objective_counts_where_it_is_first_told():
     reports = [
         ev.Reported(3.0, 0, 3, {"loss": 5.0}),
         ev.Reported(3.0, 0, 4, {"loss": 4.0, "accuracy": 0.4}),
         ev.Reported(3.0, 0, 5, {"accuracy": 0.5}),
     ]
-    history = History.of([*BEGIN, started(0)])
-    history.losses_at(3)
-    for report in reports:
-        history.apply(report)
+    history = watched(3, reports)
     assert [history.losses_at(step)[0] for step in (3, 5, 6)] == [-0.4, -0.5, _NaN()]
     assert list(History.of([*BEGIN, started(0), *reports]).losses_at(3)) == [-0.4]
 
@@ -217,10 +223,7 @@ def test_a_step_may_be_told_in_parts():
         ev.Reported(4.0, 0, 2, {"loss": 9.0, "accuracy": 0.9}),
         ev.Reported(5.0, 0, 2, {"accuracy": 0.1}),
     ]
-    history = History.of([*BEGIN, started(0)])
-    history.losses_at(2)
-    for report in reports:
-        history.apply(report)
+    history = watched(2, reports)
     trial = history.trial(0)
     assert trial.metrics == {"loss": 1.0, "accuracy": 0.9}, "what was told first holds"
     assert (trial.step, len(trial.reports), history.total_steps) == (2, 1, 2)
