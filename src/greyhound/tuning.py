@@ -186,12 +186,17 @@ def evaluator_again(target: Mapping[str, Any]) -> tuple[Evaluator, dict[str, Any
 def check_space(evaluator: Evaluator, space: Space | None, enqueue: Sequence[Mapping[str, Any]] = ()) -> None:
     """What a space makes wrong, to be told before there is a study of it; None is a space named in the training.
 
-    EvaluationError where a command's template names what the space does not have, SpaceError where a configuration of
-    `enqueue` does not lie in it.
+    EvaluationError where a command's template names what the space does not have, or a script has no space, SpaceError
+    where a configuration of `enqueue` does not lie in it.
     """
     if isinstance(evaluator, Replicated):
         evaluator = evaluator.evaluator
     if space is None:
+        if isinstance(evaluator, Script):
+            raise EvaluationError(
+                "a script cannot name its parameters while it trains: give them as space=gh.Space(...), "
+                "on the command line as --space space.yaml."
+            )
         return
     if isinstance(evaluator, Script):
         evaluator.check(space.names)

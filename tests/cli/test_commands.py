@@ -258,6 +258,7 @@ def test_interrupt_pauses_and_resume_goes_on(folder, greyhound):
         (["run", "nothing.py", "--maximize", "score"], 4, "nothing.py: there is no such script"),
         (["run", "nothing:train", "--maximize", "score"], 4, "there is no module 'nothing'"),
         (["run", "nothing", "--maximize", "score"], 4, "neither a script"),
+        (["run", "train.py", "--maximize", "score"], 4, "give them as space=gh.Space(...), on the command line as"),
         ([*RUN, "--space", "none.yaml"], 2, "none.yaml: there is no such file"),
         ([*RUN, "--budget", "two hours"], 2, "budget: cannot read 'two hours'"),
         ([*RUN, "--sampler", "sobbol"], 2, "Did you mean 'sobol'?"),
