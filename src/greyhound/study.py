@@ -67,8 +67,9 @@ class Study:
     whatever the scheduler says, to check it (see the method `audit`). seed: 0 or more; a study keeps the one
     that it was created with. warm_start: earlier studies (or their files) with the same first objective, to learn
     from; see `greyhound.warm`. storage: None (memory), a file name, a database URL, or a Journal. name: the
-    study within its storage. checkpoints: folder for checkpoints and logs, by default beside the study file; one that
-    holds another study's is left as it is, and the next beside it with a number is taken.
+    study within its storage. checkpoints: folder for checkpoints and logs, by default beside the study file, for a
+    database in the current folder; one that holds another study's is left as it is, and the next beside it with a
+    number is taken.
     checkpoint_quota: the most that checkpoints may take, in bytes. target: how to make the evaluator again, for
     `greyhound resume`. callbacks: called with the history and each event that this process adds to it, such as
     the loggers of `greyhound.integrations.loggers`. test: a held-out metric that trainings report too, which the

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 from greyhound.errors import StorageError
 from greyhound.events import Beat, load
+from greyhound.space import Float
 from greyhound.storage import Memory, open_journal, shown, to_url
 from greyhound.storage.sql import SCHEMA_VERSION, Sql, study_names
+from greyhound.study import Study
 from greyhound.testing.journals import CHECKS
 
 
@@ -47,6 +49,19 @@ def test_a_database_server_without_a_study_is_told(postgresql_url):
     open_journal(postgresql_url, "somebody").close()
     with pytest.raises(StorageError, match="there is no study 'nobody'"):
         open_journal(postgresql_url, "nobody", create=False)
+
+
+def test_the_files_of_a_study_on_a_server_stay(postgresql_url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = f"a/{secrets.token_hex(8)}"
+    with Study({"x": Float(0.0, 1.0)}, max_steps=9, storage=postgresql_url, name=name) as study:
+        trial = study.ask()
+        trial.directory.joinpath("checkpoint").write_text("so far")
+    with Study.load(postgresql_url, name) as again:
+        resumed = again.ask()
+        assert resumed.number == trial.number
+        assert resumed.directory.joinpath("checkpoint").read_text() == "so far"
+        assert again.folder == Path("postgres.files") / name.replace("/", "%2F")
 
 
 def test_study_file_is_in_write_ahead_mode(tmp_path):

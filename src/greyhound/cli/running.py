@@ -233,6 +233,8 @@ def _again(study: str, name: str | None, workers: str | None) -> tuple[Study, Ev
     folder = target.get("folder")
     if folder and Path(folder).is_dir():
         os.chdir(folder)
+        if "://" in (opened.storage or ""):  # a database's files are looked for in that folder
+            opened = Study.load(storage, name)
     evaluator, options = evaluator_again(target)
     if workers is not None:
         options["workers"] = worker_count(workers)

@@ -49,15 +49,23 @@ def to_url(storage: str | Path) -> str:
 
 
 def folder_beside(journal: Journal) -> Path | None:
-    """Where a study's checkpoints and logs go: beside its SQLite file; None for other journals."""
+    """Where a study's checkpoints and logs go: beside its SQLite file, or in the current folder for a database on a
+    server; None for other journals.
+    """
     if isinstance(journal, Memory):
         return None
     from greyhound.storage import sql
 
-    if not isinstance(journal, sql.Sql) or (path := sql.sqlite_path(journal.url)) is None:
+    if not isinstance(journal, sql.Sql):
         return None
+    path = sql.sqlite_path(journal.url) or Path(_file_name(sql.database(journal.url)))
     own = path.stem if path.suffix == ".db" else path.name
-    return path.with_name(f"{own}.files") / journal.name.replace("%", "%25").replace("/", "%2F")
+    return path.with_name(f"{own}.files") / _file_name(journal.name)
+
+
+def _file_name(name: str) -> str:
+    """A name as that of a file or folder."""
+    return name.replace("%", "%25").replace("/", "%2F")
 
 
 def study_names(storage: str | Path) -> list[str]:

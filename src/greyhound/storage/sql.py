@@ -150,6 +150,11 @@ def sqlite_path(url: str) -> Path | None:
     return Path(parsed.database)
 
 
+def database(url: str) -> str:
+    """The name of the database on its server; "postgresql" where the URL leaves it out."""
+    return sa.make_url(url).database or "postgresql"
+
+
 def _reading(engine: sa.Engine) -> sa.Connection:
     """A connection that takes no write lock."""
     return engine.execution_options(**{_READS: True}).connect()
