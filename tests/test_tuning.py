@@ -318,6 +318,21 @@ def test_wrong_arguments_are_told_before_there_is_a_study(arguments, error, told
     assert not (tmp_path / "study.db").exists()
 
 
+def test_what_is_to_be_tried_first_is_asked_for_once_however_often_the_study_is_started(tmp_path):
+    half, whole = {"x": 0.5, "n": 3}, {"x": 1.0, "n": 9}
+    options = {
+        "maximize": "score",
+        "max_steps": 3,
+        "scheduler": "none",
+        "budget": "6 trials",
+        "storage": tmp_path / "s.db",
+    }
+    killed = Study(SPACE, **options)
+    killed.enqueue(half)  # by another process, or by this one before it was killed
+    study = gh.tune(climb, enqueue=[half, half, whole], space=SPACE, workers="serial", progress=False, **options)
+    assert [trial.params for trial in study.trials if trial.source == "enqueued"] == [half, half, whole]
+
+
 def test_workers_of_a_study_that_is_refused_are_ended():
     before = psutil.Process().children()
     with pytest.raises(StudyError, match="there is no sampler"):

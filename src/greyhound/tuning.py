@@ -131,9 +131,7 @@ def tune(
             test=test,
             devices_per_trial=gpus_per_trial or 1,
         )
-        if not len(study.history):
-            for params in enqueue:
-                study.enqueue(params)
+        enqueue_first(study, enqueue)
         study.trainer = lambda it: drive(it, make_executor(evaluator, **options), make_display(progress))
         drive(study, executor, display, reserve(study, finals, budget))
     return study
@@ -202,6 +200,25 @@ def check_space(evaluator: Evaluator, space: Space | None, enqueue: Sequence[Map
         evaluator.check(space.names)
     for params in enqueue:
         space.validate(space.complete(dict(params)))
+
+
+def enqueue_first(study: Study, wanted: Sequence[Mapping[str, Any]]) -> None:
+    """Ask for configurations to be tried first, if the study is new.
+
+    What is in its queue already is not asked for again: another process may have started the study at the same time,
+    or this one have been killed while it did.
+    """
+    study.refresh()
+    if len(study.history):
+        return
+    asked = [dict(params) for _, params in study.history.queue]
+    for params in wanted:
+        space = study.history.space
+        whole = dict(params) if study.history.define_by_run else space.validate(space.complete(dict(params)))
+        if whole in asked:
+            asked.remove(whole)
+        else:
+            study.enqueue(params)
 
 
 def make_executor(
@@ -389,4 +406,4 @@ def _signals(loop: _Loop) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-__all__ = ["as_evaluator", "check_space", "drive", "evaluator_again", "make_executor", "tune"]
+__all__ = ["as_evaluator", "check_space", "drive", "enqueue_first", "evaluator_again", "make_executor", "tune"]

@@ -25,7 +25,15 @@ from greyhound.finals import SEEDS, TOP, Plan, kept, reserve
 from greyhound.jobs import Evaluator
 from greyhound.settings import read_objectives
 from greyhound.study import Study
-from greyhound.tuning import as_evaluator, check_space, drive, evaluator_again, make_executor, replicated
+from greyhound.tuning import (
+    as_evaluator,
+    check_space,
+    drive,
+    enqueue_first,
+    evaluator_again,
+    make_executor,
+    replicated,
+)
 
 
 def run(
@@ -107,9 +115,7 @@ def run(
     with contextlib.ExitStack() as last:
         last.callback(executor.shutdown)
         study = Study(**settings, target={**source, **options}, devices_per_trial=options["gpus_per_trial"] or 1)
-        if not len(study.history):
-            for params in enqueue:
-                study.enqueue(params)
+        enqueue_first(study, enqueue)
         _train(study, executor, quiet, report, reserve(study, wanted, settings.get("budget")))
 
 
