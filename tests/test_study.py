@@ -1,8 +1,11 @@
 """Ask and tell: what a study hands out, what it makes of reports, and that it goes on."""
 
 import math
+import pickle
 import subprocess
 import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -274,6 +277,56 @@ def test_processes_that_share_a_study_never_take_the_same_trial(tmp_path):
     assert sorted(taken) == list(range(60))
     study = Study.load(path)
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETED] * 60
+
+
+def test_threads_may_share_a_study(tmp_path):
+    study = study_of(storage=tmp_path / "study.db", budget=60, max_steps=3)
+    taken = []
+
+    def train():
+        while (trial := study.ask()) is not None:
+            taken.append(trial.number)
+            for step in (1, 2, 3):
+                study.report(trial, step, score=trial.params["x"])
+
+    with ThreadPoolExecutor(8) as threads:
+        for thread in [threads.submit(train) for _ in range(8)]:
+            thread.result(timeout=60)
+    assert sorted(taken) == list(range(60))
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETED] * 60
+    assert list(Study.load(tmp_path / "study.db").trials) == list(study.trials)
+
+
+def test_forks_of_a_process_may_share_its_study(tmp_path):
+    path = tmp_path / "study.db"
+    program = textwrap.dedent(
+        f"""
+        import multiprocessing
+        import greyhound as gh
+
+        def train(given):
+            study.tell(given, score=0.5)
+            while (trial := study.ask()) is not None:
+                print(trial.number, flush=True)
+                study.tell(trial, score=trial.params["x"])
+
+        study = gh.Study(gh.Space(x=gh.Float(0.0, 1.0)), maximize="score", budget=60, storage={str(path)!r})
+        context = multiprocessing.get_context("fork")
+        forks = [context.Process(target=train, args=(study.ask().number,)) for _ in range(3)]
+        for fork in forks:
+            fork.start()
+        for fork in forks:
+            fork.join()
+        """
+    )
+    taken = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True, timeout=60)
+    assert sorted(map(int, taken.stdout.split())) == list(range(3, 60))
+    assert [trial.state for trial in Study.load(path).trials] == [TrialState.COMPLETED] * 60
+
+
+def test_a_study_that_is_to_be_pickled_says_what_to_do():
+    with pytest.raises(StudyError, match=r"Study\.load"):
+        pickle.dumps(study_of())
 
 
 def test_a_process_that_shares_the_study_is_not_robbed(tmp_path):

@@ -4,10 +4,14 @@ puts back those of processes that died.
 
 from __future__ import annotations
 
+import functools
 import math
+import os
+import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, ParamSpec, TypeVar
 
 from greyhound import events as ev
 from greyhound.callbacks import Callback, Callbacks
@@ -18,6 +22,21 @@ from greyhound.storage import Journal, presence
 from greyhound.trial import TrialState
 
 _RECOVER_EVERY_S = 10.0
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def in_turn(method: Callable[P, R]) -> Callable[P, R]:
+    """A method of what holds a `_session`, for any thread to call: they take turns."""
+
+    @functools.wraps(method)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        session: Session = args[0]._session  # type: ignore[attr-defined]
+        with session.turn:
+            return method(*args, **kwargs)
+
+    return called
 
 
 class Session:
@@ -43,7 +62,16 @@ class Session:
         self._callbacks = Callbacks(callbacks)
         self._position = 0
         self._last_recovery = -math.inf
+        self._pid = os.getpid()
+        self._turn = threading.RLock()
         self.refresh()
+
+    @property
+    def turn(self) -> AbstractContextManager[Any]:
+        """What one thread at a time holds. A fork of the process has its own, and claims trials under another name."""
+        if self._pid != os.getpid():
+            self._pid, self._turn, self.owner = os.getpid(), threading.RLock(), None
+        return self._turn
 
     def refresh(self) -> None:
         """Fold what other processes wrote."""

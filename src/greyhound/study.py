@@ -3,7 +3,7 @@
 `ask` hands out a trial to train, new or one to resume; `report` takes what it measured on the way
 and returns the verdict; `tell` ends it. That is all there is: `tune` is this loop with workers. A
 study keeps nothing that its journal does not say, so it can be closed or killed at any moment and
-opened again, by several processes at once.
+opened again, by several processes at once. Threads, and forks of a process, may share a study.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from greyhound import choosing, judging, replay, samplers, schedulers, spending, strategy
 from greyhound import events as ev
@@ -30,7 +30,7 @@ from greyhound.files import Files
 from greyhound.history import History
 from greyhound.jobs import Answer, Choice, Constraint, Job, Note, Progress
 from greyhound.records import Records
-from greyhound.session import Session
+from greyhound.session import Session, in_turn
 from greyhound.settings import (
     Settings,
     continued,
@@ -173,10 +173,11 @@ class Study:
         self._files = Files(folder, checkpoint_quota)
         self.trainer: Callable[[Study], Any] | None = None
         self._live: weakref.WeakValueDictionary[int, LiveTrial] = weakref.WeakValueDictionary()
-        self._given: set[int] = set()  # numbers of the trials that were handed out here
+        self._given: dict[int, str] = {}  # under which name the trials that were handed out here were claimed
 
     # Ask and tell
 
+    @in_turn
     def ask(self) -> LiveTrial | None:
         """A trial to train: new, or one to resume; None where there is nothing to do now.
 
@@ -198,6 +199,7 @@ class Study:
                 return self._hand_out(claim.trial)
         return None
 
+    @in_turn
     def report(self, trial: LiveTrial | Trial | int, step: int, /, **metrics: Any) -> Verdict:
         """Record metrics after `step` steps and say how the trial goes on.
 
@@ -232,6 +234,7 @@ class Study:
             metrics = {**metrics, **self._named(value)}
         self.end(trial, TrialState.COMPLETED if failed is None else TrialState.FAILED, metrics, failed)
 
+    @in_turn
     def end(
         self,
         trial: LiveTrial | Trial | int,
@@ -258,6 +261,7 @@ class Study:
                 state = judging.completion(self.history, record, values)
             self._end(number, state, values, error, "interrupted" if state is TrialState.PAUSED else None)
 
+    @in_turn
     def enqueue(self, params: Mapping[str, Any]) -> None:
         """Ask for a configuration to be tried soon; parameters left out take their defaults.
 
@@ -268,6 +272,7 @@ class Study:
             params = self.history.space.validate(self.history.space.complete(dict(params)))
         self._session.append(ev.Enqueued(self._clock(), dict(params)))
 
+    @in_turn
     def retry(self, trials: Sequence[int] | None = None) -> list[int]:
         """Put failed trials (all, or these) back, to go on from their checkpoints; their numbers."""
         self._session.join()
@@ -279,6 +284,7 @@ class Study:
         self._session.append(*(ev.Requeued(self._clock(), number, "retried") for number in wanted))
         return wanted
 
+    @in_turn
     def record(self, message: Note | Constraint | Choice) -> None:
         """Keep what a training said of its trial: attributes, a constraint, a parameter that it named itself."""
         now = self._clock()
@@ -329,6 +335,7 @@ class Study:
         return self.history.trials
 
     @property
+    @in_turn
     def best(self) -> Trial:
         """The trial with the best value of the only objective, its checkpoint's path filled in.
 
@@ -343,11 +350,13 @@ class Study:
         return self._files.with_checkpoint(found)
 
     @property
+    @in_turn
     def front(self) -> list[Trial]:
         """The trials that no other beats in every objective (the Pareto front)."""
         return [self._files.with_checkpoint(trial) for trial in ranking.front(self.history)]
 
     @property
+    @in_turn
     def baseline(self) -> Trial | None:
         """The default configuration's trial, which is tried first and trained in full; None without one."""
         found = ranking.baseline(self.history)
@@ -438,6 +447,7 @@ class Study:
             self.trainer(self)
         return finals(self.history)
 
+    @in_turn
     def enqueue_finals(self, top: int = 5, seeds: int = 5) -> None:
         """Ask for the replicates of `finals` that there are not yet, seed by seed."""
         from greyhound.analysis.finals import missing
@@ -480,10 +490,12 @@ class Study:
 
     # For those who drive a study for long
 
+    @in_turn
     def refresh(self) -> None:
         """Read what other processes wrote."""
         self._session.refresh()
 
+    @in_turn
     def prepare(self) -> None:
         """Compute the next suggestion ahead, so that the next `ask` need not.
 
@@ -492,6 +504,7 @@ class Study:
         if self.spent is None:
             self._suggestions.prepare(self.history, self.sampler)
 
+    @in_turn
     def beat(self) -> None:
         """Tell other machines that this process lives, if it has been silent; `tune` does so by itself."""
         self._session.beat()
@@ -500,6 +513,7 @@ class Study:
         """Let callbacks finish what they write elsewhere; `tune` and `close` do so by themselves."""
         self._session.flush()
 
+    @in_turn
     def extend(self, budget: Any) -> None:
         """Raise the study's budget by this much, counted from what it has spent so far."""
         self._leave_out_the_dead()
@@ -511,10 +525,12 @@ class Study:
         """What the study has spent, by the names of a budget's fields; the finals do not count as trials."""
         return spending.spent(self.history, self._clock())
 
+    @in_turn
     def set_budget(self, budget: Any, finals: Mapping[str, Any] | None = None) -> None:
         """Replace the study's budget, a total. finals: what it is a share of, see Settings; by default of nothing."""
         self._redeclare(replace(self.settings, budget=Budget.parse(budget), finals=finals or {}))
 
+    @in_turn
     def close(self) -> None:
         """Leave the study; trials that still run in this process are put back. Safe to call twice."""
         self._session.close()
@@ -524,6 +540,9 @@ class Study:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise StudyError("a study cannot be sent to another process: open it there, by Study.load(storage, name).")
 
     def __repr__(self) -> str:
         return f"<Study: {goals(self.history.objectives)}; {len(self.history)} trials; {self.sampler_name}>"
@@ -560,7 +579,7 @@ class Study:
         )
         live = LiveTrial(job, Direct(self._answer, self.record))
         self._live[number] = live
-        self._given.add(number)
+        self._given[number] = record.owner
         return live
 
     def _answer(self, message: Progress) -> Answer:
@@ -572,7 +591,7 @@ class Study:
         if number not in self._given:
             return False
         self._session.catch_up()
-        return self.history.trial(number).owner != self._session.owner
+        return self.history.trial(number).owner != self._given[number]
 
     # Judging and ending
 

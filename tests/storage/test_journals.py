@@ -51,6 +51,19 @@ def test_a_database_server_without_a_study_is_told(postgresql_url):
         open_journal(postgresql_url, "nobody", create=False)
 
 
+def test_forks_of_a_process_have_connections_of_their_own(postgresql_url):
+    program = (
+        "import os, sys\n"
+        "from greyhound.events import Beat\n"
+        "from greyhound.storage import open_journal\n"
+        f"journal = open_journal({postgresql_url!r}, {secrets.token_hex(8)!r})\n"
+        "fork = os.fork()\n"
+        "for at in range(100): journal.append([Beat(float(at), 'a')])\n"
+        "if fork: sys.exit(os.waitpid(fork, 0)[1] or len(journal.read(0)) != 200)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
 def test_the_files_of_a_study_on_a_server_stay(postgresql_url, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name = f"a/{secrets.token_hex(8)}"

@@ -72,7 +72,8 @@ class Sql:
     def __init__(self, url: str, name: str, *, create: bool = True) -> None:
         self.url = url
         self.name = name
-        self._engine = _connect(url, create)
+        self._opened = _connect(url, create)
+        self._pid = os.getpid()
         with _told(url):
             self._study = self._find(create)
 
@@ -98,6 +99,14 @@ class Sql:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    @property
+    def _engine(self) -> sa.Engine:
+        """The connections of this process: a fork must leave those that it finds open to the other."""
+        if self._pid != os.getpid():
+            self._opened.dispose(close=False)
+            self._pid = os.getpid()
+        return self._opened
 
     def _find(self, create: bool) -> int:
         by_name = sa.select(_STUDIES.c.id).where(_STUDIES.c.name == self.name)
