@@ -339,6 +339,18 @@ def test_a_process_that_shares_the_study_is_not_robbed(tmp_path):
     assert other.best.number == 0
 
 
+def test_who_finds_a_dead_process_late_does_not_rob_who_took_its_trial_up(tmp_path):
+    dead = study_of(storage=tmp_path / "study.db", max_steps=3)
+    dead.ask()
+    quick, slow = (Study.load(tmp_path / "study.db") for _ in range(2))
+    presence.leave(dead._session.owner)
+    trial = quick.ask()
+    slow._session.recover()  # knows nothing yet of the other
+    assert slow.ask().number == 1
+    assert quick.report(trial, 1, score=0.5) is Verdict.CONTINUE
+    assert quick.trials[0].restarts == 1
+
+
 def test_budgets_are_totals_of_the_study(tmp_path):
     path = tmp_path / "study.db"
     for _ in range(3):

@@ -168,11 +168,15 @@ class Ended(Event):
 
 @dataclass(frozen=True, slots=True)
 class Requeued(Event):
-    """A trial that was lost, failed or left running by a dead process waits to be taken up again."""
+    """A trial that was lost, failed or left running by a dead process waits to be taken up again.
+
+    owner: the process that had it; void where another has taken it up since. None for whichever.
+    """
 
     kind: ClassVar[str] = "requeued"
     trial: int
     why: str
+    owner: str | None = None
 
 
 KINDS: Mapping[str, type[Event]] = {

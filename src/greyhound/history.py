@@ -6,8 +6,9 @@ that changed since they were last read. Folding the events one by one or all at 
 process or another, gives the same history.
 
 Where events contradict each other the first in journal order holds: a second claim of a trial
-number, of a queued configuration or of a paused trial is void, as are a step reported twice and the
-end of a run by a process that no longer owns the trial. What is reported of a step in several parts is put together.
+number, of a queued configuration or of a paused trial is void, as are a step reported twice, and the
+end of a run by a process that no longer owns the trial, or its being put back. What is reported of a step in several
+parts is put together.
 """
 
 from __future__ import annotations
@@ -440,6 +441,8 @@ class History:
     def _requeued(self, event: ev.Requeued) -> None:
         row = self._row(event.trial)
         if row is None or row.state in (TrialState.COMPLETED, TrialState.STOPPED):
+            return
+        if event.owner not in (None, row.owner):  # another process has taken it up since
             return
         if row.state is TrialState.PAUSED:
             row.requeued, row.record = True, None

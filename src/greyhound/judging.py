@@ -67,7 +67,7 @@ def ending(
     if state is TrialState.LOST and trial.restarts < _MOST_RESTARTS:
         requeue = error or "its worker was lost"
     events: list[ev.Event] = [ev.Ended(now, number, state, metrics, trial.owner, error, seconds)]
-    return events if requeue is None else [*events, ev.Requeued(now, number, requeue)]
+    return events if requeue is None else [*events, ev.Requeued(now, number, requeue, trial.owner)]
 
 
 def completion(history: History, trial: Trial, told: Mapping[str, float]) -> TrialState:

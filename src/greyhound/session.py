@@ -118,11 +118,11 @@ class Session:
         self._last_recovery = now
         owners = self.history.owners
         orphans = [
-            trial.number
+            trial
             for trial in self.history.running
             if trial.owner in owners and not presence.alive(owners[trial.owner], now)
         ]
-        self.append(*(ev.Requeued(now, number, "its process died") for number in orphans))
+        self.append(*(ev.Requeued(now, trial.number, "its process died", trial.owner) for trial in orphans))
 
     def holds(self, number: int) -> bool:
         """Whether this process has the trial and it runs."""
@@ -157,7 +157,7 @@ class Session:
                 spent = self.history.run_seconds(trial.number, now)
                 self.append(
                     ev.Ended(now, trial.number, TrialState.PAUSED, {}, self.owner, None, spent),
-                    ev.Requeued(now, trial.number, "interrupted"),
+                    ev.Requeued(now, trial.number, "interrupted", self.owner),
                 )
             self.append(ev.Left(now, self.owner))
             presence.leave(self.owner)

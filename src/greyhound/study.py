@@ -281,7 +281,8 @@ class Study:
         for number in wanted:
             if number not in failed:
                 raise StudyError(f"retry: trial {number} has not failed; failed are: {failed or 'none'}.")
-        self._session.append(*(ev.Requeued(self._clock(), number, "retried") for number in wanted))
+        now, last = self._clock(), self.history.trial
+        self._session.append(*(ev.Requeued(now, number, "retried", last(number).owner) for number in wanted))
         return wanted
 
     @in_turn
