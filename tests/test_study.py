@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -349,6 +350,31 @@ def test_who_finds_a_dead_process_late_does_not_rob_who_took_its_trial_up(tmp_pa
     assert slow.ask().number == 1
     assert quick.report(trial, 1, score=0.5) is Verdict.CONTINUE
     assert quick.trials[0].restarts == 1
+
+
+CONTAINER = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
+
+
+def containers():
+    """Whether one can be made here."""
+    made = shutil.which("unshare") and subprocess.run([*CONTAINER, "true"], check=False, capture_output=True)
+    return bool(made) and made.returncode == 0
+
+
+@pytest.mark.skipif(not containers(), reason="there is no right to make a container, or it is not Linux")
+def test_a_process_in_a_container_of_the_same_name_is_not_robbed(tmp_path):
+    path = tmp_path / "study.db"
+    study_of(storage=path).close()
+    program = (
+        f"import sys; from greyhound.study import Study; study = Study.load({str(path)!r})\n"
+        "print(study.ask().number, flush=True); sys.stdin.read()"
+    )
+    command = [*CONTAINER, sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as inside:
+        assert inside.stdout.readline() == "0\n"
+        with Study.load(path) as study:
+            assert study.ask().number == 1
+        inside.kill()
 
 
 def test_budgets_are_totals_of_the_study(tmp_path):

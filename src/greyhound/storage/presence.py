@@ -1,11 +1,13 @@
 """Who drives a study: processes that claim trials, and whether they still live.
 
 On its own machine a process is looked up by number and birth, so that a killed one is known at once.
-Of a process on another machine only its silence tells: it writes at least a beat every half minute.
+Of a process on another machine, or in another container, where numbers mean other processes, only its
+silence tells: it writes at least a beat every half minute.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import secrets
@@ -19,6 +21,8 @@ from greyhound.history import Owner
 BEAT_S = 30.0
 SILENCE_S = 300.0
 _SAME_BIRTH_S = 2.0
+_FIRST_SPACE = 0xEFFFFFFC
+"""Linux's number of the namespace of processes that a machine begins with (PROC_PID_INIT_INO)."""
 
 _here: set[str] = set()
 """Owners in this very process that have not been closed."""
@@ -28,7 +32,7 @@ def join(now: float) -> Joined:
     """A new owner for this process."""
     name = secrets.token_hex(4)
     _here.add(name)
-    return Joined(now, name, socket.gethostname(), os.getpid(), _born(os.getpid()))
+    return Joined(now, name, _host(), os.getpid(), _born(os.getpid()))
 
 
 def leave(name: str) -> None:
@@ -40,7 +44,7 @@ def alive(owner: Owner, now: float) -> bool:
     """Whether an owner may still be at work."""
     if owner.left:
         return False
-    if owner.host != socket.gethostname():
+    if owner.host != _host():
         return now - owner.last < SILENCE_S
     if owner.pid == os.getpid() and abs(owner.born - _born(owner.pid)) < _SAME_BIRTH_S:
         return owner.name in _here
@@ -50,6 +54,15 @@ def alive(owner: Owner, now: float) -> bool:
         return False
     except psutil.AccessDenied:
         return True
+
+
+def _host() -> str:
+    """Where this process's number means this process: the machine, in a container with the number of its namespace."""
+    name = socket.gethostname()
+    with contextlib.suppress(OSError):
+        space = os.stat("/proc/self/ns/pid").st_ino
+        return name if space == _FIRST_SPACE else f"{name}:{space}"
+    return name
 
 
 @functools.cache
