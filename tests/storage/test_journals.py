@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -126,6 +127,50 @@ def test_a_file_that_another_process_is_writing_first_is_waited_for(tmp_path):
         release.start()
         Sql(to_url(path), "study").close()
         release.join()
+
+
+def test_a_file_whose_making_was_broken_off_is_made_again(tmp_path):
+    path = tmp_path / "study.db"
+    with contextlib.closing(sqlite3.connect(path)) as begun:
+        begun.execute("PRAGMA journal_mode = WAL")
+    assert path.stat().st_size > 0
+    open_journal(path).append([Beat(1.0, "a")])
+    assert study_names(to_url(path)) == ["study"]
+
+
+def test_a_file_of_another_program_is_left_as_it_is(tmp_path):
+    path = tmp_path / "other.db"
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE t (x)")
+    before = path.read_bytes()
+    for create in (True, False):
+        with pytest.raises(StorageError, match="holds no Greyhound study"):
+            open_journal(path, create=create)
+    assert path.read_bytes() == before
+
+
+def test_a_study_is_read_while_somebody_holds_the_write_lock(tmp_path):
+    path = tmp_path / "study.db"
+    open_journal(path).append([Beat(1.0, "a")])
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        reader = threading.Thread(target=lambda: read.append(open_journal(path, create=False).read(0)), daemon=True)
+        read = []
+        reader.start()
+        reader.join(30.0)
+        assert [len(events) for events in read] == [1]
+
+
+def test_a_server_that_forbids_tables_says_so(postgresql_url):
+    role = f"guest_{secrets.token_hex(4)}"
+    engine = sa.create_engine(postgresql_url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN")
+        connection.exec_driver_sql(f"CREATE DATABASE {role}")
+    engine.dispose()
+    url = sa.make_url(postgresql_url).set(username=role, database=role).render_as_string(hide_password=False)
+    with pytest.raises(StorageError, match="permission denied"):
+        open_journal(url, "study")
 
 
 def test_newer_schema_is_refused_with_the_way_out(tmp_path):

@@ -83,11 +83,11 @@ def shown(url: str) -> str:
 
 
 def _exists(url: str) -> bool:
-    from greyhound.storage.sql import sqlite_path
+    from greyhound.storage.sql import is_blank, sqlite_path
 
     path = sqlite_path(url)
     if path is not None:
-        return path.exists() and path.stat().st_size > 0
+        return not is_blank(path)
     try:
         study_names(url)
     except StorageError as error:

@@ -159,6 +159,15 @@ def sqlite_path(url: str) -> Path | None:
     return Path(parsed.database)
 
 
+def is_blank(path: Path) -> bool:
+    """Whether a SQLite file is not there yet or has no tables, as one that is just being made."""
+    if not path.exists() or path.stat().st_size == 0:
+        return True
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+    return False
+
+
 def database(url: str) -> str:
     """The name of the database on its server; "postgresql" where the URL leaves it out."""
     return sa.make_url(url).database or "postgresql"
@@ -198,7 +207,7 @@ def _sqlite(url: str, path: Path, create: bool) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin where `begin` says so
-        if not read_only:
+        if not read_only and (create or _is_ours(connection)):
             _write_ahead(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
 
@@ -233,6 +242,12 @@ def _unchanging(path: Path) -> sa.URL:
     return sa.URL.create("sqlite", database=path.absolute().as_uri(), query=query)
 
 
+def _is_ours(connection: Any) -> bool:
+    """Whether a SQLite file holds studies; another program's is left as it is."""
+    named = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_META.name,))
+    return named.fetchone() is not None
+
+
 def _write_ahead(connection: Any) -> None:
     """Switch to write-ahead logging; again for a while where another process has the file: SQLite refuses at once."""
     deadline = time.monotonic() + _BUSY_TIMEOUT_S
@@ -259,14 +274,16 @@ def _postgresql(url: str) -> sa.Engine:
 def _prepare(engine: sa.Engine, url: str, create: bool) -> None:
     """Make the tables where they are missing, and refuse a schema that is newer than ours."""
     version_row = sa.select(_META.c.value).where(_META.c.key == "schema")
-    if not sa.inspect(engine).has_table(_META.name):
+    if not _is_made(engine):
         if not create:
             raise StorageError(f"{shown(url)}: this database holds no Greyhound study.")
-        # Two processes may do so at once: the second finds the tables made.
-        made = (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError)
-        with contextlib.suppress(*made), engine.begin() as connection:
-            _METADATA.create_all(connection)
-            connection.execute(_META.insert(), {"key": "schema", "value": str(SCHEMA_VERSION)})
+        try:
+            with engine.begin() as connection:
+                _METADATA.create_all(connection)
+                connection.execute(_META.insert(), {"key": "schema", "value": str(SCHEMA_VERSION)})
+        except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError):
+            if not _is_made(engine):  # else another process did so at the same time
+                raise
     with _reading(engine) as connection:
         found = connection.scalar(version_row)
     if not str(found).isdecimal():
@@ -276,6 +293,11 @@ def _prepare(engine: sa.Engine, url: str, create: bool) -> None:
             f"{shown(url)}: was written by a newer Greyhound (schema {found}, this one reads up to "
             f"{SCHEMA_VERSION}): pip install -U greyhound-tune."
         )
+
+
+def _is_made(engine: sa.Engine) -> bool:
+    with _reading(engine) as connection:
+        return sa.inspect(connection).has_table(_META.name)
 
 
 @contextlib.contextmanager
