@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,53 @@ def test_a_database_server_without_a_study_is_told(postgresql_url):
     open_journal(postgresql_url, "somebody").close()
     with pytest.raises(StorageError, match="there is no study 'nobody'"):
         open_journal(postgresql_url, "nobody", create=False)
+
+
+def end_of_waiting(connection, where):
+    """End the connection to the server that waits `where`, once there is one."""
+    ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = %s AND pid != %s"
+    deadline = time.monotonic() + 30.0
+    while not connection.exec_driver_sql(ended, (where, own_number(connection))).scalar_one():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def own_number(connection):
+    return connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+
+
+@contextlib.contextmanager
+def administrator(url):
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def test_a_connection_that_is_lost_before_a_batch_was_written_is_made_again(postgresql_url):
+    journal = Sql(postgresql_url, secrets.token_hex(8))
+    with administrator(postgresql_url) as server, ThreadPoolExecutor(1) as thread:
+        server.exec_driver_sql("BEGIN")
+        server.exec_driver_sql("LOCK greyhound_studies IN EXCLUSIVE MODE")
+        position = thread.submit(journal.append, [Beat(1.0, "a"), Beat(2.0, "a")])
+        end_of_waiting(server, "relation")
+        server.exec_driver_sql("ROLLBACK")
+        assert position.result(timeout=60.0) == 2
+    assert [event.time for event in journal.read(0)] == [1.0, 2.0]
+
+
+@pytest.mark.skipif("GREYHOUND_TEST_POSTGRESQL" in os.environ, reason="changes the settings of the server")
+def test_a_batch_that_was_written_as_the_connection_was_lost_is_not_written_again(postgresql_url):
+    journal = Sql(postgresql_url, secrets.token_hex(8))
+    with administrator(postgresql_url) as server, ThreadPoolExecutor(1) as thread:
+        server.exec_driver_sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")  # commits wait, once written
+        server.exec_driver_sql("SELECT pg_reload_conf()")
+        position = thread.submit(journal.append, [Beat(1.0, "a"), Beat(2.0, "a")])
+        end_of_waiting(server, "SyncRep")
+        server.exec_driver_sql("ALTER SYSTEM RESET synchronous_standby_names")
+        server.exec_driver_sql("SELECT pg_reload_conf()")
+        assert position.result(timeout=60.0) == 2
+    assert [event.time for event in journal.read(0)] == [1.0, 2.0]
 
 
 def test_forks_of_a_process_have_connections_of_their_own(postgresql_url):
@@ -163,11 +212,9 @@ def test_a_study_is_read_while_somebody_holds_the_write_lock(tmp_path):
 
 def test_a_server_that_forbids_tables_says_so(postgresql_url):
     role = f"guest_{secrets.token_hex(4)}"
-    engine = sa.create_engine(postgresql_url.replace("postgresql:", "postgresql+psycopg:"))
-    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN")
-        connection.exec_driver_sql(f"CREATE DATABASE {role}")
-    engine.dispose()
+    with administrator(postgresql_url) as server:
+        server.exec_driver_sql(f"CREATE ROLE {role} LOGIN")
+        server.exec_driver_sql(f"CREATE DATABASE {role}")
     url = sa.make_url(postgresql_url).set(username=role, database=role).render_as_string(hide_password=False)
     with pytest.raises(StorageError, match="permission denied"):
         open_journal(url, "study")

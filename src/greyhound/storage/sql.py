@@ -5,7 +5,8 @@ takes the write lock (SQLite: BEGIN IMMEDIATE; PostgreSQL: the study's row, FOR 
 have no gaps and follow the order of commits.
 
 SQLite runs in write-ahead mode with `synchronous = NORMAL`: what was appended survives the death of
-every process; a power cut may lose the last moments but never damages the file.
+every process; a power cut may lose the last moments but never damages the file. A PostgreSQL server may be away
+for two minutes.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
@@ -28,7 +29,11 @@ from greyhound.events import Event, dump, load
 SCHEMA_VERSION = 1
 _BUSY_TIMEOUT_S = 60.0
 _RETRY_S = 0.02
+_AWAY_TIMEOUT_S = 120.0
+_AWAY_RETRY_S = 0.5
 _READS = "greyhound_reads"
+
+R = TypeVar("R")
 
 _METADATA = sa.MetaData()
 _META = sa.Table(
@@ -74,31 +79,67 @@ class Sql:
         self.name = name
         self._opened = _connect(url, create)
         self._pid = os.getpid()
+        self._patience_s = _AWAY_TIMEOUT_S
         with _told(url):
             self._study = self._find(create)
 
     def append(self, events: Sequence[Event]) -> int:
         """Add a batch in one transaction; the position of its last event."""
-        with _told(self.url), self._engine.begin() as connection:
-            connection.execute(_LOCK, {"study": self._study})
-            last = int(connection.scalar(_LAST, {"study": self._study}) or 0)
-            rows = [
-                {"study": self._study, "position": position, "kind": event.kind, "data": dump(event)}
-                for position, event in enumerate(events, last + 1)
-            ]
-            if rows:
-                connection.execute(_EVENTS.insert(), rows)
-        return last + len(rows)
+        batch = [(event.kind, dump(event)) for event in events]
+        behind: int | None = None  # the position behind which it was written by a try whose end is not known
+
+        def write() -> int:
+            nonlocal behind
+            with self._engine.begin() as connection:
+                connection.execute(_LOCK, {"study": self._study})
+                if behind is not None and self._rows(connection, behind)[: len(batch)] == batch:
+                    return behind + len(batch)
+                behind = int(connection.scalar(_LAST, {"study": self._study}) or 0)
+                rows = [
+                    {"study": self._study, "position": position, "kind": kind, "data": data}
+                    for position, (kind, data) in enumerate(batch, behind + 1)
+                ]
+                if rows:
+                    connection.execute(_EVENTS.insert(), rows)
+            return behind + len(batch)
+
+        return self._patiently(write)
 
     def read(self, since: int) -> list[Event]:
         """All events behind position `since`, in order."""
-        with _told(self.url), _reading(self._engine) as connection:
-            rows = connection.execute(_READ, {"study": self._study, "since": since}).fetchall()
-        return [load(kind, data) for kind, data in rows]
+
+        def rows() -> list[tuple[str, str]]:
+            with _reading(self._engine) as connection:
+                return self._rows(connection, since)
+
+        return [load(kind, data) for kind, data in self._patiently(rows)]
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def _rows(self, connection: sa.Connection, since: int) -> list[tuple[str, str]]:
+        found = connection.execute(_READ, {"study": self._study, "since": since})
+        return [(kind, data) for kind, data in found]
+
+    def _patiently(self, call: Callable[[], R]) -> R:
+        """What the call returns; again for a while where the server is away, as while it is restarted.
+
+        StorageError if it stays away, and from then on at once until it is back.
+        """
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                with _told(self.url):
+                    returned = call()
+            except StorageError as error:
+                if not _is_away(error.__cause__) or time.monotonic() > deadline:
+                    self._patience_s = 0.0
+                    raise
+            else:
+                self._patience_s = _AWAY_TIMEOUT_S
+                return returned
+            time.sleep(_AWAY_RETRY_S)
 
     @property
     def _engine(self) -> sa.Engine:
@@ -293,6 +334,14 @@ def _prepare(engine: sa.Engine, url: str, create: bool) -> None:
             f"{shown(url)}: was written by a newer Greyhound (schema {found}, this one reads up to "
             f"{SCHEMA_VERSION}): pip install -U greyhound-tune."
         )
+
+
+def _is_away(error: BaseException | None) -> bool:
+    """Whether a database server cannot be reached, or has ended the connection."""
+    if not isinstance(error, sa.exc.OperationalError) or isinstance(error.orig, sqlite3.Error):
+        return False
+    state = getattr(error.orig, "sqlstate", None)  # of SQL's classes 08 and 57P; none where nothing answered
+    return state is None or state.startswith(("08", "57P"))
 
 
 def _is_made(engine: sa.Engine) -> bool:
