@@ -539,13 +539,49 @@ def test_what_would_not_compare_is_refused(options, told, tmp_path):
         ({"seed": -1}, "seed must be a whole number of at least 0"),
         ({"maximize": ["score", "score"]}, "'score' is named twice"),
         ({"maximize": ""}, "maximize: write the name of a metric"),
+        ({"maximize": 5}, "maximize: write the name of a metric"),
+        ({"callbacks": print}, "callbacks: give a list of functions"),
+        ({"checkpoints": 5}, "checkpoints: write the name of a folder; got 5"),
+        ({"checkpoint_quota": "1GB"}, "checkpoint_quota must be a number of bytes, or None; got '1GB'"),
         ({"subject_to": "latency < 5"}, "subject_to: cannot read 'latency < 5'"),
+        ({"minimize": None}, "minimize: write the name of a metric"),
         ({"minimize": "size", "scheduler": OfOneObjective()}, "judges one objective; the study has 2"),
     ],
 )
 def test_wrong_settings_are_told_in_one_sentence(options, told):
     with pytest.raises(StudyError, match=told):
         study_of(**options)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a\0b", "x" * 201, 5])
+def test_a_name_that_cannot_be_that_of_a_folder_is_refused(name, tmp_path):
+    with pytest.raises(StorageError, match="name: write a text of 1 to 200 bytes"):
+        study_of(storage=tmp_path / "study.db", name=name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("storage", [5, b"study.db", [], study_of()])
+def test_what_is_no_storage_is_told_in_one_sentence(storage):
+    with pytest.raises(StorageError, match="storage: write a file name, a URL"):
+        study_of(storage=storage)
+    with pytest.raises(StorageError, match="storage: write a file name, a URL"):
+        Study.load(storage)
+
+
+@pytest.mark.parametrize("wrong", [None, "0", 0.0])
+def test_what_is_no_trial_is_told_in_one_sentence(wrong):
+    study = study_of()
+    study.tell(study.ask(), failed="no luck")
+    for call in (
+        lambda: study.tell(wrong, 1.0),
+        lambda: study.report(wrong, 1, score=1.0),
+        lambda: study.retry([wrong]),
+    ):
+        with pytest.raises(StudyError, match="trial: give one that ask handed out, or its number; got"):
+            call()
+    with pytest.raises(StudyError, match="retry: give a list of trials"):
+        study.retry(0)
+    assert study.retry(study.trials) == [0]
 
 
 def test_wrong_reports_and_tells_are_told():

@@ -308,6 +308,8 @@ def test_a_time_out_that_nothing_keeps_is_warned_of():
         ({"cores_per_trial": 0}, StudyError, "cores_per_trial"),
         ({"train": functools.partial(print, threading.Lock())}, EvaluationError, "cannot be sent"),
         ({"train": Script((sys.executable, "{y}"))}, EvaluationError, r"unknown placeholder \{y\}"),
+        ({"enqueue": {"x": 0.5, "n": 3}}, StudyError, "enqueue: write a list of configurations"),
+        ({"enqueue": ["x=1"]}, StudyError, "enqueue: write a configuration such as"),
         ({"enqueue": [{"x": 0.5, "n": 3}, {"x": 2.0, "n": 3}]}, SpaceError, "x"),
     ],
 )

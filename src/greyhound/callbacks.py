@@ -7,11 +7,13 @@ the next event: a study goes on whatever becomes of its callbacks.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
+from greyhound.errors import StudyError
 from greyhound.events import Event
 from greyhound.history import History
+from greyhound.values import show
 
 Callback: TypeAlias = Callable[[History, Event], None]
 """Called with the study's history, the event folded in, and the event.
@@ -24,9 +26,11 @@ _log = logging.getLogger("greyhound")
 
 
 class Callbacks:
-    """The callbacks of one study."""
+    """The callbacks of one study. StudyError where they are none."""
 
     def __init__(self, callbacks: Sequence[Callback] = ()) -> None:
+        if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks)):
+            raise StudyError(f"callbacks: give a list of functions of a history and an event; got {show(callbacks)}.")
         self._callbacks = list(callbacks)
         self._failed: set[int] = set()
 

@@ -17,11 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from greyhound.analysis import ranking
+from greyhound.errors import StudyError
 from greyhound.evaluators import checkpoint
 from greyhound.evaluators.inheritance import inherit
 from greyhound.evaluators.retention import Retention, trial_folder
 from greyhound.history import History
 from greyhound.trial import Trial
+from greyhound.values import show
 
 _MARK = ".study"
 
@@ -57,10 +59,12 @@ class Files:
     """The folders of a study's trials.
 
     folder: what it wants for its own; None for a temporary one, made when it is needed and gone with this object.
-    quota_bytes: the most that checkpoints may take, None for no bound.
+    quota_bytes: the most that checkpoints may take, None for no bound. StudyError where it is no number.
     """
 
     def __init__(self, folder: Path | None, quota_bytes: int | None) -> None:
+        if isinstance(quota_bytes, bool) or not isinstance(quota_bytes, int | float | None) or (quota_bytes or 0) < 0:
+            raise StudyError(f"checkpoint_quota must be a number of bytes, or None; got {show(quota_bytes)}.")
         self._folder = folder
         self._quota_bytes = quota_bytes
         self._retention: Retention | None = None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from greyhound.budget import Budget
 from greyhound.errors import GreyhoundError, SpaceError, StorageError, StudyError
 from greyhound.space import Space, migrate
 from greyhound.trial import Limit, Objective
-from greyhound.values import as_json
+from greyhound.values import as_json, show
 
 _FIRST = 3
 """So many of the best configurations of an earlier study are tried first."""
@@ -194,7 +195,7 @@ def read_objectives(maximize: str | Sequence[str], minimize: str | Sequence[str]
 
 
 def _names(value: str | Sequence[str], what: str) -> list[str]:
-    names = [value] if isinstance(value, str) else list(value)
+    names = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise StudyError(f"{what}: write the name of a metric, or a list of names; got {value!r}.")
@@ -204,6 +205,12 @@ def _names(value: str | Sequence[str], what: str) -> list[str]:
 def read_limits(subject_to: str | Sequence[str]) -> tuple[Limit, ...]:
     """Limits from texts such as "latency_ms <= 5"."""
     return tuple(Limit.parse(text) for text in _names(subject_to, "subject_to"))
+
+
+def check_configuration(params: object) -> None:
+    """StudyError where it is no table of values by the names of parameters."""
+    if not isinstance(params, Mapping):
+        raise StudyError(f"enqueue: write a configuration such as {{'lr': 0.01}}; got {show(params)}.")
 
 
 def read_test(test: str | None, objectives: Sequence[Objective], limits: Sequence[Limit]) -> str | None:
@@ -228,6 +235,13 @@ def read_max_steps(steps: int | None) -> int | None:
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
         raise StudyError(f"max_steps must be a whole number of at least 1, or None; got {steps!r}.")
     return steps
+
+
+def read_folder(folder: Any) -> Path:
+    """The folder for checkpoints, checked."""
+    if not isinstance(folder, str | Path) or not Path(folder).name:
+        raise StudyError(f"checkpoints: write the name of a folder; got {show(folder)}.")
+    return Path(folder)
 
 
 def read_devices(devices: Any) -> float:

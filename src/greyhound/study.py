@@ -9,6 +9,7 @@ opened again, by several processes at once. Threads, and forks of a process, may
 from __future__ import annotations
 
 import json
+import operator
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -33,10 +34,12 @@ from greyhound.records import Records
 from greyhound.session import Session, in_turn
 from greyhound.settings import (
     Settings,
+    check_configuration,
     continued,
     goals,
     read_audit,
     read_devices,
+    read_folder,
     read_limits,
     read_max_steps,
     read_objectives,
@@ -169,7 +172,7 @@ class Study:
         self._records = Records(self._session, self.name)
         self._clock = clock
         self._suggestions = choosing.Suggestions()
-        folder = Path(checkpoints) if checkpoints is not None else folder_beside(journal)
+        folder = read_folder(checkpoints) if checkpoints is not None else folder_beside(journal)
         self._files = Files(folder, checkpoint_quota)
         self.trainer: Callable[[Study], Any] | None = None
         self._live: weakref.WeakValueDictionary[int, LiveTrial] = weakref.WeakValueDictionary()
@@ -267,6 +270,7 @@ class Study:
 
         A configuration may be asked for again and again: each is a replicate with its own seed.
         """
+        check_configuration(params)
         self._session.join()
         if not self.history.define_by_run:
             params = self.history.space.validate(self.history.space.complete(dict(params)))
@@ -277,7 +281,10 @@ class Study:
         """Put failed trials (all, or these) back, to go on from their checkpoints; their numbers."""
         self._session.join()
         failed = sorted(self.history.numbers(*FAILED_STATES))
-        wanted = failed if trials is None else list(trials)
+        try:
+            wanted = failed if trials is None else [self._number(trial) for trial in trials]
+        except TypeError:
+            raise StudyError(f"retry: give a list of trials or their numbers; got {show(trials)}.") from None
         for number in wanted:
             if number not in failed:
                 raise StudyError(f"retry: trial {number} has not failed; failed are: {failed or 'none'}.")
@@ -639,7 +646,10 @@ class Study:
             self._session.join()
 
     def _number(self, trial: LiveTrial | Trial | int) -> int:
-        number = trial if isinstance(trial, int) else trial.number
+        number = getattr(trial, "number", trial)
+        if not hasattr(number, "__index__"):
+            raise StudyError(f"trial: give one that ask handed out, or its number; got {show(trial)}.")
+        number = operator.index(number)
         if not 0 <= number < len(self.history):
             raise StudyError(f"there is no trial {number}; the study has {len(self.history)}.")
         return number

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
@@ -30,11 +30,12 @@ from greyhound.evaluators.script import Script
 from greyhound.executors import Executor, Processes, Serial
 from greyhound.finals import Plan, begin, reserve
 from greyhound.jobs import Answer, Evaluator, Message, Outcome, Progress, WorkerRetired
-from greyhound.settings import read_max_steps, read_objectives
+from greyhound.settings import check_configuration, read_max_steps, read_objectives
 from greyhound.space import Space
 from greyhound.storage import Journal
 from greyhound.study import Study
 from greyhound.trial import TrialState, Verdict
+from greyhound.values import show
 
 _WORKER_OPTIONS = ("workers", "gpus_per_trial", "cores_per_trial", "trial_timeout_s")
 _TICK_S = 0.2
@@ -184,11 +185,15 @@ def evaluator_again(target: Mapping[str, Any]) -> tuple[Evaluator, dict[str, Any
 def check_space(evaluator: Evaluator, space: Space | None, enqueue: Sequence[Mapping[str, Any]] = ()) -> None:
     """What a space makes wrong, to be told before there is a study of it; None is a space named in the training.
 
-    EvaluationError where a command's template names what the space does not have, or a script has no space, SpaceError
-    where a configuration of `enqueue` does not lie in it.
+    EvaluationError where a command's template names what the space does not have, or a script has no space, StudyError
+    where `enqueue` is no list of configurations, SpaceError where one does not lie in it.
     """
     if isinstance(evaluator, Replicated):
         evaluator = evaluator.evaluator
+    if isinstance(enqueue, str | Mapping) or not isinstance(enqueue, Iterable):
+        raise StudyError(f"enqueue: write a list of configurations, such as [{{'lr': 0.01}}]; got {show(enqueue)}.")
+    for params in enqueue:
+        check_configuration(params)
     if space is None:
         if isinstance(evaluator, Script):
             raise EvaluationError(

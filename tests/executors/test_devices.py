@@ -72,10 +72,14 @@ def test_cores_per_trial_are_given_exactly():
         ("auto", 1.5, None, "gpus_per_trial: write a whole number"),
         ("auto", -1, None, "gpus_per_trial: write a whole number"),
         ("auto", float("nan"), None, "gpus_per_trial: write a whole number"),
-        (0, 1, None, "workers: write 'auto' or a number from 1"),
-        ("all", 1, None, "workers: write 'auto' or a number from 1; got 'all'"),
-        (1, 1, 9, "cores_per_trial: write a number from 1 to 8"),
-        (1, 1, 0, "cores_per_trial: write a number from 1 to 8"),
+        (0, 1, None, "workers: write 'auto' or a whole number from 1"),
+        (2.5, 1, None, r"workers: write 'auto' or a whole number from 1; got 2\.5"),
+        (None, 1, None, "workers: write 'auto' or a whole number from 1; got None"),
+        ("all", 1, None, "workers: write 'auto' or a whole number from 1; got 'all'"),
+        (1, 1, 9, "cores_per_trial: write a whole number from 1 to 8"),
+        (1, "1", None, "gpus_per_trial: write a whole number"),
+        (1, 1, 1.5, "cores_per_trial: write a whole number from 1 to 8"),
+        (1, 1, 0, "cores_per_trial: write a whole number from 1 to 8"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_would(workers, gpus_per_trial, cores_per_trial, says):

@@ -10,8 +10,10 @@ from pathlib import Path
 from greyhound.errors import StorageError
 from greyhound.storage.base import Journal
 from greyhound.storage.memory import Memory
+from greyhound.values import show
 
 DEFAULT_NAME = "study"
+_LONGEST_NAME = 200
 
 
 def open_journal(storage: str | Path | Journal | None, name: str | None = None, *, create: bool = True) -> Journal:
@@ -21,10 +23,11 @@ def open_journal(storage: str | Path | Journal | None, name: str | None = None, 
     PostgreSQL, or a Journal, which is used as it is. name: None means the only study there is, or
     "study" where there is none. StorageError says what is wrong with either.
     """
+    _check_name(name)
     if storage is None:
         return Memory(name or DEFAULT_NAME)
     if not isinstance(storage, str | Path):
-        return storage
+        return _checked(storage)
     from greyhound.storage.sql import Sql
 
     url = to_url(storage)
@@ -36,6 +39,26 @@ def open_journal(storage: str | Path | Journal | None, name: str | None = None, 
             raise StorageError(f"{storage}: holds no study yet.")
         name = names[0] if names else DEFAULT_NAME
     return Sql(url, name, create=create)
+
+
+def _check_name(name: object) -> None:
+    """StorageError where a study cannot be named so; its folder is."""
+    if name is None:
+        return
+    known = isinstance(name, str) and name not in ("", ".", "..") and "\0" not in name
+    if not known or len(_file_name(str(name)).encode(errors="replace")) > _LONGEST_NAME:
+        raise StorageError(
+            f"name: write a text of 1 to {_LONGEST_NAME} bytes that may name a folder; got {show(name)}."
+        )
+
+
+def _checked(storage: Journal) -> Journal:
+    if not all(callable(getattr(storage, method, None)) for method in ("append", "read", "close")):
+        raise StorageError(
+            f"storage: write a file name, a URL such as 'postgresql://user@host/db', None to keep the study in "
+            f"memory, or give a Journal; got {show(storage)}."
+        )
+    return storage
 
 
 def to_url(storage: str | Path) -> str:
