@@ -15,6 +15,7 @@ from greyhound.cli.app import app
 from greyhound.cli.arguments import default_stem
 from greyhound.errors import StorageError, StudyError
 from greyhound.space import Float
+from greyhound.storage import open_journal
 from greyhound.study import Study
 from greyhound.trial import TrialState
 
@@ -101,6 +102,13 @@ def test_an_output_that_cannot_be_written_is_told_in_a_sentence(command, output,
     Study({"x": Float(0, 1)}, minimize="loss", storage="train.db").close()
     with pytest.raises(StudyError, match=f"{output}: cannot be written: {told}"):
         CliRunner().invoke(app, [command, "train.db", "--output", output], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("command", ["status", "best", "trials", "export", "importance", "rank"])
+def test_a_study_that_is_not_declared_yet_is_told_in_a_sentence(command, folder):
+    open_journal("train.db").close()
+    with pytest.raises(StudyError, match=r"train\.db: the study was created but never declared"):
+        CliRunner().invoke(app, [command, "train.db"], catch_exceptions=False)
 
 
 def test_a_study_whose_report_cannot_be_written_ends_as_it_did(folder, greyhound):

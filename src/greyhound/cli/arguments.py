@@ -10,7 +10,7 @@ import typer
 from greyhound.cli.studyfile import read_study_file
 from greyhound.errors import StudyError
 from greyhound.history import History
-from greyhound.storage import open_journal
+from greyhound.storage import Journal, open_journal
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Study file, database URL, or study.yaml.")]
 NameOption = Annotated[str | None, typer.Option(help="The study within its file, where there are several.")]
@@ -32,9 +32,18 @@ def default_stem(target: str) -> str:
 
 
 def read_history(study: str, name: str | None) -> History:
-    """The fold of the study's journal."""
+    """The fold of the study's journal; see `read_journal`."""
+    return read_journal(study, name)[1]
+
+
+def read_journal(study: str, name: str | None) -> tuple[Journal, History]:
+    """The study's journal and its fold. StudyError where nothing was declared in it yet."""
     storage, name = locate(study, name)
-    return History.of(open_journal(storage, name, create=False).read(0))
+    journal = open_journal(storage, name, create=False)
+    history = History.of(journal.read(0))
+    if history.settings is None:
+        raise StudyError(f"{study}: the study was created but never declared; run it again from its program.")
+    return journal, history
 
 
 def worker_count(text: str | None) -> int | str | None:

@@ -15,12 +15,12 @@ from greyhound import cli
 from greyhound.analysis import importance as hyperparameters
 from greyhound.analysis import ranking, recommend, summary, table
 from greyhound.cli import show
-from greyhound.cli.arguments import JsonOption, NameOption, StudyArgument, locate, read_history
+from greyhound.cli.arguments import JsonOption, NameOption, StudyArgument, locate, read_history, read_journal
 from greyhound.display import how_to_continue
 from greyhound.errors import StudyError
 from greyhound.files import folder_of
 from greyhound.history import History
-from greyhound.storage import Journal, folder_beside, open_journal, study_names
+from greyhound.storage import Journal, folder_beside, study_names
 from greyhound.study import Study
 
 
@@ -29,9 +29,7 @@ def best(study: StudyArgument, name: NameOption = None, as_json: JsonOption = Fa
 
     Example: greyhound best train.db --json
     """
-    storage, name = locate(study, name)
-    journal = open_journal(storage, name, create=False)
-    history = History.of(journal.read(0))
+    journal, history = read_journal(study, name)
     winners = ranking.ordered(history, ranking.front(history))
     if not winners:
         typer.echo("error: no trial has a usable value yet.", err=True)
@@ -66,9 +64,7 @@ def trials(
 
     Example: greyhound trials train.db --sort accuracy --limit 10
     """
-    storage, name = locate(study, name)
-    journal = open_journal(storage, name, create=False)
-    history = History.of(journal.read(0))
+    journal, history = read_journal(study, name)
     folder = _folder(journal, history)
     if number is not None:
         if not 0 <= number < len(history):
