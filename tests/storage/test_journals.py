@@ -318,6 +318,8 @@ def test_events_that_a_read_only_folder_hides_are_missed_by_nobody(shared, tmp_p
         ("sqlite://", "needs a file"),
         ("mysql://host/db", "'mysql' is not supported"),
         ("no scheme://", "cannot read"),
+        ("postgresql+nobody://host/db", "sqlite and postgresql databases only"),
+        ("sqlite+aiosqlite:///study.db", "there is no module 'aiosqlite'; write"),
     ],
 )
 def test_wrong_storage_is_told_in_one_sentence(storage, told, tmp_path, monkeypatch):

@@ -225,6 +225,11 @@ def _connect(url: str, create: bool) -> sa.Engine:
         engine = _postgresql(url) if path is None else _sqlite(url, path, create)
     except NoSuchModuleError as error:
         raise StorageError(f"storage: {shown(url)}: there are sqlite and postgresql databases only.") from error
+    except ModuleNotFoundError as error:
+        raise StorageError(
+            f"storage: {shown(url)}: there is no module {error.name!r}; write 'postgresql://user@host/db' or "
+            f"'sqlite:///tune.db' for the drivers that Greyhound brings."
+        ) from error
     try:
         with _told(url):
             _prepare(engine, url, create)
