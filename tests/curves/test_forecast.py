@@ -174,6 +174,16 @@ def test_units_do_not_matter():
     assert (100.0 - large.mean) / 50.0 == pytest.approx(plain.mean, abs=2e-3)
 
 
+@pytest.mark.parametrize("known", [0, 10])
+@pytest.mark.parametrize("unit", [2.0**-40, 2.0**40])
+def test_forecasts_of_tiny_and_of_huge_losses_are_those_of_others_in_other_units(known, unit):
+    curves = 1.0 - power_laws(30, noise=0.01)[0]
+    plain = forecast(curves[10:, :9], [20, 52], known=curves[:known])
+    other = forecast(unit * curves[10:, :9], [20, 52], known=unit * curves[:known])
+    assert (other.mean / unit == plain.mean).all()
+    assert (other.quantiles / unit == plain.quantiles).all()
+
+
 def test_limits_hold():
     _, quantiles = forecast([0.5, 0.8, 0.97], 52, limits=(0.0, 1.0))
     assert quantiles.max() <= 1.0

@@ -116,6 +116,13 @@ def test_a_study_trains_few_in_full_and_finds_one_that_is_nearly_the_best_of_all
     assert len(made.trials) > 2 * made.history.count(TrialState.COMPLETED)
 
 
+def test_losses_of_a_trillionth_are_judged_as_others():
+    plain, tiny = (
+        drive(study(), lambda x, step, unit=unit: unit * informative(x, step), 15 * STEPS) for unit in (1.0, 2.0**-40)
+    )
+    assert [(trial.state, trial.step) for trial in tiny.trials] == [(trial.state, trial.step) for trial in plain.trials]
+
+
 def test_where_early_steps_tell_little_trainings_finish():
     noise = np.random.default_rng(0)
     blind = drive(study(), lambda x, step: x if step == STEPS else float(noise.random()), 20 * STEPS)

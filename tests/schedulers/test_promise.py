@@ -19,6 +19,13 @@ def test_the_gain_on_a_best_loss_is_the_mean_improvement_of_drawn_endings():
     assert Best(1.0).gain(mean, std) == pytest.approx(expected, abs=0.005)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-14])
+def test_what_is_certain_gains_what_it_is_better_by_and_wins_for_sure(unit):
+    mean, certain = unit * np.array([[0.7], [1.0], [1.2]]), np.zeros((3, 1))
+    assert Best(unit).gain(mean, certain) == pytest.approx(unit * np.array([0.3, 0.0, 0.0]), abs=1e-9 * unit)
+    assert Best(unit).chance(mean, certain, certain + 4.0) == pytest.approx([1.0, 0.5, 0.0], abs=1e-9)
+
+
 def test_the_gain_on_a_front_is_the_hypervolume_that_drawn_endings_add():
     front = Front(np.array([[0.0, 2.0], [1.0, 1.0], [2.0, 0.0]]), np.array([3.0, 2.0]))
     reference = np.array([3.3, 2.2])

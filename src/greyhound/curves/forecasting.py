@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -109,13 +110,24 @@ def at_step(
     no forecast of another, and keeps its own distance above the worst of the others.
     """
     calm, calm_known = tamed(curves, known[:, :step])
-    told = _of_calm(calm, X, step, calm_known, known_X, families)
+    unit = _unit(calm, calm_known)
+    told = _of_calm(calm / unit, X, step, calm_known / unit, known_X, families)
     above = curves[:, -1] - calm[:, -1]
-    return Told(told.mean + above, np.hypot(told.std, _EXPLODED * above), told.degrees)
+    return Told(unit * told.mean + above, np.hypot(unit * told.std, _EXPLODED * above), told.degrees)
+
+
+def _unit(curves: Floats, known: Floats) -> float:
+    """About the spread of all values, or their size where they are one; a power of two, by which dividing is exact.
+
+    In such units the least errors that models expect are small whatever the losses are. curves: (m, n), known: (k, T).
+    """
+    values = np.concatenate([curves.ravel(), known.ravel()])
+    size = float(np.ptp(values)) or abs(float(values[0])) or 1.0
+    return 2.0 ** math.floor(math.log2(size))
 
 
 def _of_calm(curves: Floats, X: Floats, step: int, known: Floats, known_X: Floats, families: Sequence[str]) -> Told:
-    """As `at_step`, of curves that have not exploded."""
+    """As `at_step`, of curves that have not exploded, in units of about their spread."""
     n = curves.shape[1]
     target = np.array([float(step)])
     found = average(curves, target, known, families)
@@ -150,7 +162,9 @@ def chance_below(value: float | Floats, mean: Floats, std: Floats, degrees: Floa
 
     value, mean, std, degrees: of shapes that go together, which the answer has.
     """
-    return np.asarray(student.cdf((value - mean) / (SCALE * np.maximum(std, _CERTAIN)), degrees))
+    least = _CERTAIN * np.abs(mean) + np.finfo(float).tiny
+    with np.errstate(over="ignore"):
+        return np.asarray(student.cdf((value - mean) / (SCALE * np.maximum(std, least)), degrees))
 
 
 def _forecasts(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FAR_OUT = 3.0
 """Losses that lie so many times the distance of the quartiles above the upper one are outliers."""
 _SMALLEST = 1e-9
-"""Standard deviations are at least such a part of the spread of what is known."""
+"""Standard deviations are at least such a part of the spread of what is known, or of the way to the best."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class Best:
         import numpy as np
         from scipy.special import ndtr
 
-        mean, std = mean[:, 0], np.maximum(std[:, 0], 1e-12)
-        z = (self.loss - mean) / std
+        room = self.loss - mean[:, 0]
+        std = np.maximum(std[:, 0], _SMALLEST * np.abs(room) + np.finfo(float).tiny)
+        z = room / std
         return np.asarray(std * (z * ndtr(z) + np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)))
 
     def chance(self, mean: Floats, std: Floats, degrees: Floats) -> Floats:
