@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import greyhound as gh
-from greyhound.samplers.gp import GP, TRANSFORMS, _weights
+from greyhound.samplers.gp import GP, TRANSFORMS, _relative, _weights
 from greyhound.samplers.random import Random
 from greyhound.testing.samplers import history_of, spaces
 
@@ -131,6 +131,12 @@ def test_the_judge_prefers_what_is_good():
 def test_transforms_speak_as_often_as_they_foretell_the_order():
     assert _weights([-0.1, -0.2, -0.9], 40) == pytest.approx(np.array([1.0, np.exp(-0.6), 0.0]) / (1 + np.exp(-0.6)))
     assert _weights([-0.3, -0.3], 10).tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("exploded", [1e3, 1e9, 1e300])
+def test_a_loss_that_exploded_leaves_the_doubts_about_others_as_they_were(exploded):
+    losses, doubts = np.array([0.2, 0.4, 0.3, 0.5, 0.6, 0.6]), np.array([0.0, 0.1, 0.0, 0.2, 0.0, 0.0])
+    assert _relative(doubts, np.append(losses[:-1], exploded)) == pytest.approx(_relative(doubts, losses))
 
 
 def test_a_smooth_bowl_is_followed_to_its_bottom():

@@ -31,6 +31,7 @@ import numpy as np
 from scipy.special import log_ndtr, ndtri
 from scipy.stats import rankdata
 
+from greyhound.curves.exploded import tamed
 from greyhound.errors import StudyError
 from greyhound.numeric import gp, threads
 from greyhound.numeric.acquisition import log_expected_improvement
@@ -346,8 +347,12 @@ def _fitted(Z: Floats, layout: Layout, targets: Floats, doubts: Floats | None = 
 
 
 def _relative(doubts: Floats, losses: Floats) -> Floats:
-    """Variances of forecasts that stand for losses, as parts of the losses' own variance, (n,), at most 4."""
-    variance = float(np.var(losses))
+    """Variances of forecasts that stand for losses, as parts of the losses' own variance, (n,), at most 4.
+
+    A loss that exploded counts as the worst that has not: by its size every doubt would be nothing.
+    """
+    calm, _ = tamed(losses[:, None], np.empty((0, 1)))
+    variance = float(np.var(calm))
     return np.minimum(doubts**2 / variance, _MOST_DOUBT) if variance > 0 else np.zeros(len(losses))
 
 
