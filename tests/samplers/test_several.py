@@ -5,12 +5,17 @@ import pytest
 
 import greyhound as gh
 from greyhound.errors import StudyError
-from greyhound.numeric import pareto
-from greyhound.samplers.ehvi import EHVI
+from greyhound.numeric import gp, pareto
+from greyhound.numeric.acquisition import log_expected_improvement
+from greyhound.samplers.cube import cube_of
+from greyhound.samplers.ehvi import EHVI, Model
+from greyhound.samplers.gp import TRANSFORMS
 from greyhound.samplers.nsga2 import NSGA2, survivors
 from greyhound.samplers.random import Random
 from greyhound.samplers.results import results
 from greyhound.samplers.tpe import TPE
+
+from .histories import SQUARE, add, begun, loss_of
 
 MIXED = gh.Space(
     lr=gh.Float(1e-4, 1e-1, log=True),
@@ -65,6 +70,24 @@ def test_a_model_asks_for_different_places_on_the_front_at_a_time():
     study = searched(Random(), 0, 30)
     found = EHVI().suggest(study.history, 6, np.random.default_rng(0))
     assert np.ptp([train(params)["seconds"] for params in found]) > 0.5
+
+
+@pytest.mark.parametrize("behind", [-0.25, 0.0, 1.0])
+@pytest.mark.parametrize("shift", [0.0, -10.0])
+def test_one_objective_is_searched_by_its_expected_improvement_around_the_best(behind, shift):
+    history = begun(SQUARE)
+    for params in map(SQUARE.sample, np.random.default_rng(0).spawn(40)):
+        add(history, params, loss_of(params) + shift)
+    told, cube = results(history), cube_of(SQUARE)
+    model = Model(history, cube, told, "standard", behind)
+    assert model.anchors.tolist() == history.X[told.ranking[:12]].tolist()
+    Z = cube.layout(history.active).embed(history.X, history.active)
+    layout, targets = cube.layout(history.active), TRANSFORMS["standard"](told.losses)[:, None]
+    process = gp.condition(Z, layout, targets, gp.fit(Z, layout, targets, gp.prior_mode(2)))
+    rows = cube.random(np.random.default_rng(1), 50)
+    means, stds = process.predict(layout.embed(rows, cube.activity(rows)))
+    best = process.at_data().min()
+    assert model.score(rows) == pytest.approx(log_expected_improvement(means, stds, best)[:, 0], abs=1e-6)
 
 
 def test_parents_keep_to_the_limits_first_then_come_fronts_then_the_lonely():

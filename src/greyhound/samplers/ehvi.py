@@ -98,7 +98,8 @@ class Model:
     """
 
     def __init__(self, history: History, cube: Cube, told: Results, transform: str, behind: float) -> None:
-        self._behind = behind
+        several = told.values.shape[1] > 1
+        self._behind = behind if several else 0.0  # one objective has no ends to give up
         X, active = history.X, history.active
         self._cube, self._layout = cube, cube.layout(active)
         chosen = _chosen(told)
@@ -108,7 +109,8 @@ class Model:
         self._targets = [TRANSFORMS[transform](each)[:, None] for each in values.T]
         self._thetas = [_fitted(self._Z, self._layout, each, transform) for each in values.T]
         self._feasible = Feasibility(history, told, self._layout) if history.limits or len(told.failed) else None
-        best = told.ranking[: max(_ANCHORS, int((told.costs[told.feasible] < 0.001).sum()))]
+        front = int((told.costs[told.feasible] < 0.001).sum()) if several else 0
+        best = told.ranking[: max(_ANCHORS, front)]
         self.anchors = X[thinned(best, 3 * _ANCHORS)]
         self._condition()
         for number in told.pending[-_MOST_PENDING:]:
