@@ -10,6 +10,7 @@ mutation: Deb & Goyal 1996, "A combined genetic adaptive search (GeneAS) for eng
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,6 +26,7 @@ from greyhound.samplers.sobol import Sobol
 if TYPE_CHECKING:
     from greyhound.history import History
     from greyhound.numeric.parzen import Bools, Floats
+    from greyhound.samplers.results import Numbers
 
 _MOST_CHILDREN = 60
 """How many children in a row may be known already before a random configuration is taken."""
@@ -57,22 +59,34 @@ class Genetic:
         told, cube = results(history), cube_of(history.space)
         if len(told.ranking) < self.parents or not cube.dimension:
             return Sobol().suggest(history, count, rng)
-        elite = history.X[told.ranking[: self.parents]]
         picker = Picker(history)
-        children = (self._child(elite, cube, rng) for _ in iter(int, 1))
+        pairs = couples(history, told.ranking[: self.parents], self.tournament, rng)
+        crossed = (crossover(*pair, cube.unordered, self.spread, rng) for pair in pairs)
+        children = (mutated(child, cube, self.spread_of_mutation, rng) for child in crossed)
         for _ in range(count):
             if not picker.take(children, _MOST_CHILDREN, rng):
                 break
         return picker.found
 
-    def _child(self, elite: Floats, cube: Cube, rng: np.random.Generator) -> Floats:
-        """A child of two of the elite, which is in order of loss; (d,), in [0, 1]."""
-        first, second = (int(rng.integers(len(elite), size=self.tournament).min()) for _ in range(2))
+
+def couples(
+    history: History, numbers: Numbers, tournament: int, rng: np.random.Generator
+) -> Iterator[tuple[Floats, Floats]]:
+    """Rows of two winners of tournaments, (d,) each, without an end. numbers: of the trials that take part, best first.
+
+    What a trial does not have it takes from the other, or anywhere where neither has it: a child that comes to have it
+    would else favour the middle.
+    """
+    rows, there = history.X[numbers], history.active[numbers]
+    while True:
+        first, second = (int(rng.integers(len(rows), size=tournament).min()) for _ in range(2))
         if first == second:
-            second = int(rng.integers(len(elite)))
-        return mutated(
-            crossover(elite[first], elite[second], cube.unordered, self.spread, rng), cube, self.spread_of_mutation, rng
-        )
+            second = int(rng.integers(len(rows)))
+        one = np.where(there[first], rows[first], rows[second])
+        other = np.where(there[second], rows[second], rows[first])
+        absent = np.flatnonzero(~there[first] & ~there[second])
+        one[absent] = other[absent] = rng.random(len(absent))
+        yield one, other
 
 
 def mutated(point: Floats, cube: Cube, spread: float, rng: np.random.Generator) -> Floats:

@@ -21,19 +21,19 @@ from greyhound.errors import StudyError
 from greyhound.numeric import pareto
 from greyhound.samplers.base import Traits
 from greyhound.samplers.cube import cube_of
-from greyhound.samplers.genetic import crossover, mutated
+from greyhound.samplers.genetic import couples, crossover, mutated
 from greyhound.samplers.picking import Picker, at_least
 from greyhound.samplers.results import Results, results
 from greyhound.samplers.sobol import Sobol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from greyhound.history import History
     from greyhound.samplers.results import Numbers
 
 _MOST_CHILDREN = 60
 """How many children in a row may be known already before a random configuration is taken."""
+_TOURNAMENT = 2
+"""Parents that compete; they are in order, so that the one which comes first wins."""
 _CUT_ROUGHLY = 8
 """A front of more than so many times the parents loses the rest at once, before it is cut one by one."""
 
@@ -65,21 +65,12 @@ class NSGA2:
         told, cube = results(history), cube_of(history.space)
         if len(told.ranking) < self.startup or not cube.dimension:
             return Sobol().suggest(history, count, rng)
-        parents = history.X[survivors(told, self.parents)]
-
-        def children() -> Iterator[np.ndarray[Any, Any]]:
-            while True:
-                # the parents are in order, so the winner of a tournament is the one that comes first
-                first, second = (int(rng.integers(len(parents), size=2).min()) for _ in range(2))
-                if first == second:
-                    second = int(rng.integers(len(parents)))
-                child = crossover(parents[first], parents[second], cube.unordered, self.spread, rng)
-                yield mutated(child, cube, self.spread_of_mutation, rng)
-
         picker = Picker(history)
-        drawn = children()
+        pairs = couples(history, survivors(told, self.parents), _TOURNAMENT, rng)
+        crossed = (crossover(*pair, cube.unordered, self.spread, rng) for pair in pairs)
+        children = (mutated(child, cube, self.spread_of_mutation, rng) for child in crossed)
         for _ in range(count):
-            if not picker.take(drawn, _MOST_CHILDREN, rng):
+            if not picker.take(children, _MOST_CHILDREN, rng):
                 break
         return picker.found
 
