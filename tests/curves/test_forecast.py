@@ -189,6 +189,11 @@ def test_limits_hold():
     assert quantiles.max() <= 1.0
 
 
+def test_steps_may_be_any_of_numpys_whole_numbers():
+    plain = forecast([0.5, 0.4, 0.3], [5, 20])
+    assert (forecast([0.5, 0.4, 0.3], np.array([5, 20], np.uint8)).mean == plain.mean).all()
+
+
 def test_a_constant_curve_stays():
     assert forecast([0.7] * 10, 52).mean == pytest.approx(0.7)
 
@@ -204,6 +209,7 @@ def test_a_constant_curve_stays():
         ({"curve": [1.0], "steps": 2.5}, "steps: expected whole numbers"),
         ({"curve": [1.0], "steps": 5, "families": ("cubic",)}, "cubic"),
         ({"curve": [1.0], "steps": 5, "levels": (1.5,)}, "levels"),
+        ({"curve": [1.0], "steps": 5, "limits": (1, 0)}, "limits: expected the lower one first"),
         ({"curve": [1.0], "steps": 5, "configurations": [[0.1]]}, "or neither"),
         ({"curve": [1.0], "steps": 5, "configurations": [[0.1]], "known_configurations": [[0.1]]}, "shapes"),
     ],

@@ -82,7 +82,7 @@ def forecast(
     """
     curves = _curves(curve, "curve")
     wanted = np.atleast_1d(np.asarray(steps))
-    if wanted.dtype.kind != "i" or wanted.ndim != 1 or not len(wanted) or wanted.min() < 1:
+    if wanted.dtype.kind not in "iu" or wanted.ndim != 1 or not len(wanted) or wanted.min() < 1:
         raise CurveError(f"steps: expected whole numbers of at least 1; got {steps!r}.")
     others = _known(known, int(wanted.max()))
     unknown = [family for family in families if family not in FAMILIES]
@@ -92,10 +92,12 @@ def forecast(
     shares = np.asarray(levels, float)
     if not ((shares > 0.0) & (shares < 1.0)).all():
         raise CurveError(f"levels: expected numbers between 0 and 1; got {levels!r}.")
+    low, high = (-np.inf, np.inf) if limits is None else limits
+    if not low < high:
+        raise CurveError(f"limits: expected the lower one first, like (0, 1); got {limits!r}.")
     mean, std, degrees = _forecasts(curves, X, wanted, others, other_X, families)
     quantiles = mean[..., None] + SCALE * std[..., None] * student.ppf(shares, degrees[..., None])
-    if limits is not None:
-        mean, quantiles = np.clip(mean, *limits), np.clip(quantiles, *limits)
+    mean, quantiles = np.clip(mean, low, high), np.clip(quantiles, low, high)
     if np.ndim(steps) == 0:
         mean, quantiles = mean[:, 0], quantiles[:, 0]
     return Forecast(mean[0], quantiles[0]) if np.ndim(curve) == 1 else Forecast(mean, quantiles)
