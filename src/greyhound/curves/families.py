@@ -30,7 +30,7 @@ _DEGREES = 2.0
 _NOISE = 0.03
 """Standard deviation of the noise that the prior expects, in ranges of the curve."""
 _SPREAD = 4.0
-"""Prior standard deviation of A, about the last value, and of B, in ranges of the curve."""
+"""Prior standard deviation of A, about the last value, and of B, in standard deviations of the noise."""
 
 
 def _janoschek(k: Floats, tau: float, beta: float) -> Floats:
