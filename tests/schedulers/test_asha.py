@@ -38,6 +38,27 @@ def test_the_highest_rung_goes_first_and_a_new_one_starts_where_none_is_due():
     assert ASHA.next(history) == Resume(3), "of three at the second rung the best, before those of the first"
 
 
+@pytest.mark.parametrize(
+    ("eta", "end", "rungs"),
+    [
+        (3, 9, [1, 3]),
+        (3, 27, [1, 3, 9]),
+        (3, 28, [1, 3, 9]),
+        (3, 30, [1, 3, 9]),
+        (3, 52, [2, 6, 18]),
+        (3, 200, [7, 21, 63]),
+        (2, 100, [12, 24, 48]),
+    ],
+)
+def test_by_default_three_rungs_lie_below_the_end_and_none_right_before_it(eta, end, rungs):
+    history, found = begun(max_steps=end), []
+    number = add(history, [])
+    while len(found) < 5 and (step := Asha(eta).until(history, history.trial(number))) < end:
+        go_on(history, number, [1.0] * (step - history.trial(number).step))
+        found.append(step)
+    assert found == rungs
+
+
 def test_of_trials_that_went_the_same_way_one_is_promoted():
     history = begun()
     for curve in ([3.0, 1.0], [3.0, 1.0], [4.0, 1.0], [3.0, 1.0], [5.0, 2.0], [5.0, 3.0]):

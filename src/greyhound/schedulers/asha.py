@@ -9,6 +9,7 @@ Source: Li et al. 2020, "A system for massively parallel hyperparameter tuning",
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -22,6 +23,10 @@ from greyhound.trial import Verdict
 if TYPE_CHECKING:
     from greyhound.history import History
     from greyhound.trial import Trial
+
+
+_RUNGS = 3
+"""Rungs below the end by default."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,11 @@ class Asha:
     def _rungs(self, history: History, step: int) -> Iterator[int]:
         """Rungs in rising order, up to the first above `step`."""
         end = history.max_steps
-        rung = self.min_steps or max(1, round((end or 1) / self.eta**3))
-        while end is None or rung < end:
+        rung = self.min_steps or max(1, round((end or 1) / self.eta**_RUNGS))
+        beyond = math.inf if end is None else end
+        if self.min_steps is None and end is not None:
+            beyond = min(end, rung * self.eta**_RUNGS)  # rounded down this may lie right before the end
+        while rung < beyond:
             yield rung
             if rung > step:
                 return
