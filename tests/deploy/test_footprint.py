@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from greyhound.deploy import latencies, measure
+from greyhound.deploy import latencies, load, measure, save
 from greyhound.errors import StudyError
 
 torch.set_num_threads(1)
@@ -23,6 +23,22 @@ def test_sizes_and_operations_are_exact():
     assert found.parameters == 8 * 64 + 64 + 64 * 4 + 4
     assert found.flops == 2 * (8 * 64 + 64 * 4)
     assert 4 * found.parameters < found.bytes < 4 * found.parameters + 4000
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_operations_inside_of_attention_and_recurrent_layers_count(exported, tmp_path):
+    length, width, hidden = 6, 8, 16
+    projections, products = 4 * length * width**2, 2 * length**2 * width
+    encoder = nn.TransformerEncoderLayer(width, 2, hidden, batch_first=True).eval()
+    recurrent = nn.LSTM(width, hidden, batch_first=True).eval()
+    rows = torch.zeros(2, length, width)
+    if exported:
+        encoder, recurrent = (
+            load(save(model, rows, tmp_path / f"{at}.pt2")) for at, model in enumerate((encoder, recurrent))
+        )
+    assert quick(encoder, rows).flops == 2 * (projections + products + 2 * length * width * hidden)
+    assert quick(recurrent, rows).flops == 2 * length * 4 * hidden * (width + hidden)
+    assert torch.backends.mha.get_fastpath_enabled()
 
 
 def test_the_peak_of_memory_is_weights_inputs_and_the_largest_pair_of_activations():

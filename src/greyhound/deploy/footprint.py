@@ -1,8 +1,9 @@
 """How big and how fast a model is, measured on the device that it is on.
 
-Operations are counted by torch.utils.flop_counter, times taken by torch.utils.benchmark, which synchronises the
-device. On a GPU the peak of memory is the allocator's; elsewhere every tensor's storage is followed from its
-birth to its end, which gives the same bytes on every run.
+Operations are counted by torch.utils.flop_counter, which sees the products inside of attention and recurrent layers
+while their fused forms are off; times are taken by torch.utils.benchmark, which synchronises the device. On a GPU
+the peak of memory is the allocator's; elsewhere every tensor's storage is followed from its birth to its end, which
+gives the same bytes on every run.
 """
 
 from __future__ import annotations
@@ -210,9 +211,28 @@ def _train_step(model: nn.Module, inputs: Any, batch_size: int, loss: Callable[[
 
 def _flops(model: nn.Module, inputs: Any) -> int:
     counter = require("torch.utils.flop_counter", "torch").FlopCounterMode(display=False)
-    with counter:
+    with _unfused(), counter:
         call(model, inputs)
     return int(counter.get_total_flops())
+
+
+@contextlib.contextmanager
+def _unfused() -> Iterator[None]:
+    """Attention and recurrent layers as the products that they are made of: torch does not count their fused forms."""
+    backends = require("torch.backends", "torch")
+    attention = require("torch.nn.attention", "torch")
+    fused = [backend for backend in (backends.mkldnn, backends.cudnn) if backend.enabled]
+    before = backends.mha.get_fastpath_enabled()
+    try:
+        backends.mha.set_fastpath_enabled(False)
+        for backend in fused:
+            backend.enabled = False
+        with attention.sdpa_kernel(attention.SDPBackend.MATH):
+            yield
+    finally:
+        backends.mha.set_fastpath_enabled(before)
+        for backend in fused:
+            backend.enabled = True
 
 
 def _peak_memory(model: nn.Module, inputs: Any, device: Any) -> int:
