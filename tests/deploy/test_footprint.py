@@ -95,6 +95,17 @@ def test_a_training_step_leaves_no_gradients_and_the_mode_as_it_was():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_what_is_measured_stays_as_it_was(tmp_path):
+    model, inputs = nn.Sequential(nn.Linear(8, 4), nn.BatchNorm1d(4), nn.Dropout()).train(), torch.randn(5, 8)
+    model[1].eval()  # frozen, as in transfer learning
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    quick(model, inputs, loss=lambda output: output.square().mean())
+    latencies([model, model], inputs, threads=1, turns=2)
+    save(model, inputs, tmp_path / "model.pt2")
+    assert [layer.training for layer in model] == [True, False, True]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
 def test_tuples_and_dicts_of_inputs_are_arguments():
     class Sum(nn.Module):
         def forward(self, a, b):

@@ -80,6 +80,13 @@ def test_batch_norm_is_accumulated_only_when_asked_for(tmp_path):
     assert found == Accumulation(16, 4)
 
 
+def test_looking_for_a_batch_leaves_the_statistics_of_batch_norm_as_they_were(tmp_path):
+    model = network(nn.BatchNorm1d(16))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    find_micro_batch(model, torch.randn(2, 8), Device(64), 64, cache=tmp_path / "found.json")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
 def test_other_errors_and_a_row_that_does_not_fit_are_raised(tmp_path):
     def wrong(output):
         raise RuntimeError("shapes cannot be multiplied")

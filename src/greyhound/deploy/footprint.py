@@ -103,7 +103,8 @@ def measure(
     with it a training step is timed too (gradients are cleared afterwards). threads: of the CPU, by default as
     many as torch uses now. min_run_time_s: how long each batch size is timed at least, after warming up.
 
-    The model is measured in evaluation mode and left in the mode that it was in. Inside of a trial hold the device:
+    The model is measured in evaluation mode; every module is left in the mode that it was in, and what a training step
+    changes besides gradients, such as BatchNorm's statistics, as it was. Inside of a trial hold the device:
     `with trial.exclusive(): measure(...)`. StudyError where an argument is wrong.
     """
     torch = require("torch", "torch")
@@ -113,19 +114,18 @@ def measure(
     threads = torch.get_num_threads() if threads is None else threads
     device = device_of(model)
     inputs = {size: resized(example_inputs, size, device) for size in sizes}
-    was_training = model.training
-    _set_mode(model, False)
     before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(threads)
-        with torch.no_grad():
-            latency = tuple(_timing(partial(call, model, inputs[n]), n, threads, min_run_time_s) for n in sizes)
-            peak = _peak_memory(model, inputs[sizes[-1]], device)
-            flops = _flops(model, resized(example_inputs, 1, device))
-        step = None if loss is None else _train_step(model, inputs[sizes[-1]], sizes[-1], loss, threads)
-    finally:
-        torch.set_num_threads(before)
-        _set_mode(model, was_training)
+    with modes_kept(model):
+        try:
+            torch.set_num_threads(threads)
+            _set_mode(model, False)
+            with torch.no_grad():
+                latency = tuple(_timing(partial(call, model, inputs[n]), n, threads, min_run_time_s) for n in sizes)
+                peak = _peak_memory(model, inputs[sizes[-1]], device)
+                flops = _flops(model, resized(example_inputs, 1, device))
+            step = None if loss is None else _train_step(model, inputs[sizes[-1]], sizes[-1], loss, threads)
+        finally:
+            torch.set_num_threads(before)
     return Footprint(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         bytes=state_bytes(model),
@@ -158,8 +158,9 @@ def latencies(
     timer = require("torch.utils.benchmark", "torch").Timer
     timers: list[Any] = []
     times: list[list[float]] = [[] for _ in models]
-    with torch.no_grad():
+    with torch.no_grad(), contextlib.ExitStack() as modes:
         for model in models:
+            modes.enter_context(modes_kept(model))
             _set_mode(model, False)
             run = partial(call, model, resized(example_inputs, batch_size, device_of(model)))
             timers.append(timer("run()", globals={"run": run}, num_threads=threads))
@@ -203,10 +204,11 @@ def _train_step(model: nn.Module, inputs: Any, batch_size: int, loss: Callable[[
     def step() -> None:
         loss(call(model, inputs)).backward()
 
-    try:
-        return _timing(step, batch_size, threads, _STEP_S)
-    finally:
-        model.zero_grad(set_to_none=True)
+    with buffers_kept(model):
+        try:
+            return _timing(step, batch_size, threads, _STEP_S)
+        finally:
+            model.zero_grad(set_to_none=True)
 
 
 def _flops(model: nn.Module, inputs: Any) -> int:
@@ -315,6 +317,30 @@ def resized(inputs: Any, size: int, device: Any) -> Any:
 def _set_mode(model: nn.Module, training: bool) -> None:
     with contextlib.suppress(NotImplementedError):  # an exported program has one mode
         model.train(training)
+
+
+@contextlib.contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Leave every module of the model in the mode, training or evaluation, that it was in."""
+    before = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+@contextlib.contextmanager
+def buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Leave the model's buffers, such as BatchNorm's statistics, as they were, whatever runs forward meanwhile."""
+    torch = require("torch", "torch")
+    before = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, kept in before:
+                buffer.copy_(kept)
 
 
 def device_of(model: nn.Module) -> Any:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greyhound._lazy import require
-from greyhound.deploy.footprint import call, device_of, resized
+from greyhound.deploy.footprint import buffers_kept, call, device_of, resized
 from greyhound.errors import StudyError
 from greyhound.memory import is_out_of_memory
 
@@ -68,7 +68,8 @@ def find_micro_batch(
 
     example_inputs: a tensor, tuple or dict, the batch its first dimension; rows are repeated as needed. loss: from the
     model's output to a number. state_copies: numbers that the optimizer keeps for each parameter, 2 for Adam. cache:
-    the file with what was found before, by default in the user's cache folder. Gradients are cleared afterwards.
+    the file with what was found before, by default in the user's cache folder. Gradients are cleared afterwards, and
+    buffers, such as BatchNorm's statistics, are as they were.
 
     Call it under the autocast that the training uses. StudyError where the model has BatchNorm and would need
     accumulation, unless allow_batch_norm: its statistics would be those of micro-batches. Where one row does
@@ -81,12 +82,13 @@ def find_micro_batch(
     known = _read(cache).get(key, {})
     most, least = known.get("fits", 0), known.get("fails", math.inf)
     size = batch_size
-    while not size <= most:
-        if size < least and _fits(model, example_inputs, loss, size, state_copies, last=size == 1):
-            most = size
-        else:
-            least = min(least, size)
-            size = math.ceil(size / 2)
+    with buffers_kept(model):
+        while not size <= most:
+            if size < least and _fits(model, example_inputs, loss, size, state_copies, last=size == 1):
+                most = size
+            else:
+                least = min(least, size)
+                size = math.ceil(size / 2)
     if {"fits": most, "fails": least} != known:
         _write(cache, key, {"fits": most, **({"fails": least} if least < math.inf else {})})
     if size < batch_size and not allow_batch_norm and _has_batch_norm(model):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greyhound._lazy import require
-from greyhound.deploy.footprint import call
+from greyhound.deploy.footprint import call, modes_kept
 from greyhound.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ def save(model: nn.Module, example_inputs: Any, path: str | Path) -> Path:
     """Write the model as a program that runs for any batch size; its path.
 
     example_inputs: a tensor, tuple or dict of tensors whose first dimension is the batch, two rows or more. Whoever
-    has torch (and torchao, if int8 is in it) opens it with `torch.export.load(path).module()`. EvaluationError
-    where torch.export cannot follow the model, or the file gives other outputs than the model.
+    has torch (and torchao, if int8 is in it) opens it with `torch.export.load(path).module()`. What is saved is the
+    model in evaluation mode; the model stays in the mode that it was in. EvaluationError where torch.export cannot
+    follow the model, or the file gives other outputs than the model.
     """
     torch = require("torch", "torch")
     path = Path(path)
@@ -37,7 +38,7 @@ def save(model: nn.Module, example_inputs: Any, path: str | Path) -> Path:
     batch = torch.export.Dim("batch")
     shapes = leaves(lambda value: {0: batch} if isinstance(value, torch.Tensor) else None, args)
     named = leaves(lambda value: {0: batch} if isinstance(value, torch.Tensor) else None, given.get("kwargs", {}))
-    with quiet(), torch.no_grad():
+    with quiet(), torch.no_grad(), modes_kept(model):
         model.eval()
         try:
             dynamic = shapes if positional else named
