@@ -5,12 +5,14 @@ import sys
 
 import pytest
 import torch
+import transformers
 from torch import nn
 
 import greyhound as gh
 from greyhound.deploy import Compression, latencies, load, measure, save
 from greyhound.deploy.compression import QUANTIZATIONS, factorise, prune, quantize
 from greyhound.deploy.depth import shorten, stacks
+from greyhound.deploy.footprint import call
 from greyhound.deploy.lora import fine_tune_by_lora
 from greyhound.errors import EvaluationError, SpaceError
 
@@ -325,6 +327,42 @@ def test_the_file_holds_no_more_of_the_data_than_the_example(tmp_path):
     assert path.stat().st_size < 100_000
 
 
+def test_models_of_the_transformers_library_are_saved(tmp_path):
+    options = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    model = transformers.BertForSequenceClassification(transformers.BertConfig(vocab_size=20, **options)).eval()
+    ids = torch.randint(20, (4, 7))
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    loaded = load(save(model, inputs, tmp_path / "model.pt2"))
+    with torch.no_grad():
+        few = {name: value[:3] for name, value in inputs.items()}
+        assert torch.allclose(loaded(**few).logits, model(**few).logits, atol=1e-5)
+
+
+class Masked(nn.Module):
+    """Logits with a class that is ruled out, and what else a model may return."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x, shift=0):
+        logits = self.layer(x + shift)
+        logits = torch.cat([logits[:, :2], torch.full_like(logits[:, 2:], -torch.inf)], 1)
+        return {"logits": logits, "class": logits.argmax(1), "nothing": None, "width": 3}
+
+
+@pytest.mark.parametrize("kind", ["none", "bf16"])
+@pytest.mark.parametrize("inputs", [(ROWS, ROWS), {"shift": ROWS, "x": ROWS}], ids=["positional", "named"])
+def test_outputs_of_any_kind_and_infinite_ones_are_saved(tmp_path, inputs, kind):
+    model = quantize(Masked(), kind)
+    found = load(save(model, inputs, tmp_path / "model.pt2"))
+    with torch.no_grad():
+        made, expected = (call(each, inputs) for each in (found, model))
+    assert torch.equal(made["class"], expected["class"])
+    assert torch.allclose(made["logits"], expected["logits"])
+    assert made["width"] == 3
+
+
 def test_what_cannot_be_exported_is_told(tmp_path):
     class Branch(nn.Module):
         def forward(self, x):
@@ -332,6 +370,8 @@ def test_what_cannot_be_exported_is_told(tmp_path):
 
     with pytest.raises(EvaluationError, match="cannot be exported"):
         save(Branch(), torch.randn(2, 3), tmp_path / "model.pt2")
+    with pytest.raises(EvaluationError, match="two rows or more"):
+        save(nn.Linear(4, 2), ROWS[:1], tmp_path / "model.pt2")
 
 
 @pytest.mark.gpu

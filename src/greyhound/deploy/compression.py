@@ -8,6 +8,7 @@ decomposition, low-rank adapters are peft's, and numbers are made small by torch
 from __future__ import annotations
 
 import copy
+import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -235,6 +236,7 @@ def _bf16(model: nn.Module) -> nn.Module:
             super().__init__()
             self.model = model.to(torch.bfloat16)
 
+        @functools.wraps(type(model).forward)  # torch.export goes by the names of the arguments
         def forward(self, *args: Any, **kwargs: Any) -> Any:
             args, kwargs = tree_map(lambda value: cast(value, torch.bfloat16), (args, kwargs))
             return tree_map(lambda value: cast(value, torch.float32), self.model(*args, **kwargs))

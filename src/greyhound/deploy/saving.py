@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,22 +28,25 @@ def save(model: nn.Module, example_inputs: Any, path: str | Path) -> Path:
     """
     torch = require("torch", "torch")
     path = Path(path)
-    leaves = require("torch.utils._pytree", "torch").tree_map
+    tree = require("torch.utils._pytree", "torch")
+    tensors = [value for value in tree.tree_leaves(example_inputs) if isinstance(value, torch.Tensor)]
+    if any(not tensor.ndim or len(tensor) < 2 for tensor in tensors):
+        raise EvaluationError("the model cannot be exported: its example inputs need two rows or more, the batch.")
     # A slice would take all of the data that it was cut from into the file.
-    example_inputs = leaves(lambda value: value.clone() if isinstance(value, torch.Tensor) else value, example_inputs)
-    positional = not isinstance(example_inputs, dict)
-    args = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
-    given: dict[str, Any] = {"args": args if positional else ()}
-    if not positional:
-        given["kwargs"] = example_inputs
+    example_inputs = tree.tree_map(
+        lambda value: value.clone() if isinstance(value, torch.Tensor) else value, example_inputs
+    )
+    if isinstance(example_inputs, Mapping):
+        given: dict[str, Any] = {"args": (), "kwargs": dict(example_inputs)}
+    else:
+        args = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
+        given = {"args": args, "kwargs": {}}
     batch = torch.export.Dim("batch")
-    shapes = leaves(lambda value: {0: batch} if isinstance(value, torch.Tensor) else None, args)
-    named = leaves(lambda value: {0: batch} if isinstance(value, torch.Tensor) else None, given.get("kwargs", {}))
+    shapes = tree.tree_map(lambda value: {0: batch} if isinstance(value, torch.Tensor) else None, given)
     with quiet(), torch.no_grad(), modes_kept(model):
         model.eval()
         try:
-            dynamic = shapes if positional else named
-            program = torch.export.export(model, **given, dynamic_shapes=_matching(model, dynamic, positional))
+            program = torch.export.export(model, **given, dynamic_shapes=_by_name(model, **shapes))
         except Exception as error:
             raise EvaluationError(f"the model cannot be exported: {str(error).strip().splitlines()[0]}") from error
         torch.export.save(program, path)
@@ -66,26 +70,30 @@ def load(path: str | Path) -> nn.Module:
     return model
 
 
-def _matching(model: Any, shapes: Any, positional: bool) -> Any:
-    """The dynamic shapes in the form that torch.export wants for a signature with *args."""
-    import inspect
-
-    kinds = [each.kind for each in inspect.signature(model.forward).parameters.values()]
-    if positional and inspect.Parameter.VAR_POSITIONAL in kinds:
-        return (shapes,)
-    if not positional and inspect.Parameter.VAR_KEYWORD in kinds:
-        return {"kwargs": shapes}
-    return shapes
+def _by_name(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The dynamic shapes of arguments by the parameters of the model's signature, as torch.export wants them."""
+    return dict(inspect.signature(model.forward).bind(*args, **kwargs).arguments)
 
 
 def _difference(expected: Any, found: Any) -> float:
-    """The largest difference of the outputs, relative to the largest output."""
+    """The largest difference of the outputs that are real numbers, relative to the largest of each; 0 without any.
+
+    Infinite ones, as in masked logits, have to be the same: else it is infinite.
+    """
+    torch = require("torch", "torch")
     leaves = require("torch.utils._pytree", "torch").tree_leaves
-    return max(
-        float((mine - theirs).abs().max() / mine.abs().max().clamp(min=1e-6))
-        for mine, theirs in zip(leaves(expected), leaves(found), strict=True)
-        if mine.is_floating_point()
-    )
+    largest = 0.0
+    for mine, theirs in zip(leaves(expected), leaves(found), strict=True):
+        if not isinstance(mine, torch.Tensor) or not mine.is_floating_point() or not mine.numel():
+            continue
+        endless = mine.isinf()
+        if not torch.equal(mine[endless], theirs[endless]):
+            return float("inf")
+        mine, theirs = mine[~endless], theirs[~endless]
+        if mine.numel():
+            difference = float((mine - theirs).abs().max() / mine.abs().max().clamp(min=1e-6))
+            largest = max(largest, difference) if difference == difference else difference
+    return largest
 
 
 @contextlib.contextmanager
