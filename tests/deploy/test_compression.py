@@ -123,6 +123,36 @@ def test_of_narrow_heads_one_channel_stays():
     assert (model.qkv.out_features, model(inputs).shape) == (3 * 4, (2, 5))
 
 
+def test_frozen_layers_are_pruned_like_others_and_stay_frozen():
+    model = convolutional()
+    model[:6].requires_grad_(False)
+    found = Compression().apply(model, {"prune": 0.5}, IMAGES)
+    assert [layer.out_channels for layer in found if isinstance(layer, nn.Conv2d)] == [8, 16]
+    assert [parameter.requires_grad for parameter in found.parameters()] == [False] * 6 + [True] * 4
+
+
+class Heads(nn.Module):
+    """Two outputs, the first of them squashed where that is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.kind, self.box = nn.Linear(4, 16), nn.Linear(16, 6), nn.Linear(16, 4)
+
+    def forward(self, x, squashed=False):
+        body = self.body(x).relu()
+        box = self.box(body)
+        return {"box": box.sigmoid() if squashed else box, "kind": self.kind(body)}
+
+
+def test_every_output_keeps_its_width():
+    found = Compression().apply(Heads(), {"prune": 0.5}, ROWS)
+    assert [layer.out_features for layer in found.children()] == [8, 6, 4]
+    with pytest.raises(EvaluationError, match=r"outputs would have the shapes .* in keep="):
+        Compression().apply(Heads(), {"prune": 0.5}, {"x": ROWS, "squashed": True})
+    found = Compression().apply(Heads(), {"prune": 0.5}, {"x": ROWS, "squashed": True}, keep=["box"])
+    assert found.box.out_features == 4
+
+
 def test_layers_may_keep_their_width():
     found = Compression().apply(convolutional(), {"prune": 0.5}, IMAGES, keep=["0"])
     assert [layer.out_channels for layer in found if isinstance(layer, nn.Conv2d)] == [16, 16]

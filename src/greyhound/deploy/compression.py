@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from greyhound._lazy import require
 from greyhound.deploy.depth import shorten
-from greyhound.deploy.footprint import call
+from greyhound.deploy.footprint import call, tensors
 from greyhound.deploy.lora import fine_tune_by_lora
 from greyhound.deploy.saving import quiet
 from greyhound.errors import EvaluationError, SpaceError
@@ -92,7 +92,7 @@ class Compression:
         params: a configuration with the knobs; those that it lacks stay off. example_inputs: what the model is
         called with, a tensor, tuple or dict. fine_tune: trains the copy for a few epochs after blocks and channels
         went and layers were split, before quantisation; not called where nothing was removed. keep: names of layers
-        that are not pruned (the last layer, which makes the output, never is). heads: the number of heads by the name
+        that are not pruned (those that make the outputs never are). heads: the number of heads by the name
         of the linear layer that makes queries, keys and values, so that all heads stay alike.
 
         EvaluationError where the model cannot be compressed in this way.
@@ -135,7 +135,8 @@ def prune(
 ) -> None:
     """Remove this share of the channels of every layer, the least in magnitude, in place; see Compression.apply.
 
-    share: 0 to below 1. Of each layer, and of each head, one channel stays at least.
+    share: 0 to below 1. Of each layer, and of each head, one channel stays at least. EvaluationError where the outputs
+    would have another shape.
     """
     pruning = require("torch_pruning", "deploy")
     modules = dict(model.named_modules())
@@ -143,7 +144,10 @@ def prune(
         if name not in modules:
             raise EvaluationError(f"prune: the model has no layer {name!r}; it has {', '.join(filter(None, modules))}.")
     ignored = [modules[name] for name in keep]
-    last = _last_layer(model, example_inputs)
+    expected, last = _traced(model, example_inputs)
+    frozen = {name: parameter for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    for parameter in frozen.values():  # torch-pruning finds by gradients which layers belong together
+        parameter.requires_grad_(parameter.is_floating_point())
     shares = _shares(share)
     try:
         with warnings.catch_warnings():
@@ -155,17 +159,21 @@ def prune(
                 pruning_ratio=share,
                 iterative_steps=len(shares),
                 iterative_pruning_ratio_scheduler=lambda most, _: [0.0, *(min(each, most) for each in shares)],
-                ignored_layers=[*ignored, *([last] if last is not None else [])],
+                ignored_layers=[*ignored, *last],
                 num_heads={modules[name]: count for name, count in (heads or {}).items()},
             )
             for _ in shares:
                 pruner.step()
-        _run(model, example_inputs)
+        made = _shapes(_run(model, example_inputs))
+        if made != expected:
+            raise EvaluationError(f"its outputs would have the shapes {made} instead of {expected}")
     except Exception as error:
         raise EvaluationError(
             f"the model cannot be pruned so: {error}. Name layers whose width must stay in keep=, and the linear "
             f"layers that make queries, keys and values in heads=."
         ) from error
+    for name in frozen:
+        model.get_parameter(name).requires_grad_(False)
 
 
 def _shares(share: float) -> Sequence[float]:
@@ -244,25 +252,30 @@ def _bf16(model: nn.Module) -> nn.Module:
     return Bf16().eval()
 
 
-def _last_layer(model: nn.Module, example_inputs: Any) -> Any:
-    """The layer with weights that is called last: what it makes is the output, whose width must stay."""
+def _traced(model: nn.Module, example_inputs: Any) -> tuple[list[tuple[int, ...]], list[nn.Module]]:
+    """The shapes of the outputs, and the layers with weights that make them: whose outputs they are, and the last."""
     torch = require("torch", "torch")
-    called: list[Any] = []
+    called: list[tuple[nn.Module, Any]] = []
     kinds = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
     hooks = [
-        module.register_forward_hook(lambda module, *_: called.append(module))
+        module.register_forward_hook(lambda module, _, made: called.append((module, made)))
         for module in model.modules()
         if isinstance(module, kinds)
     ]
     try:
-        _run(model, example_inputs)
+        outputs = tensors(_run(model, example_inputs))
     finally:
         for hook in hooks:
             hook.remove()
-    return called[-1] if called else None
+    makers = [module for module, made in called if any(made is output for output in outputs)]
+    return _shapes(outputs), [*makers, *(module for module, _ in called[-1:])]
 
 
-def _run(model: nn.Module, example_inputs: Any) -> None:
+def _shapes(outputs: Any) -> list[tuple[int, ...]]:
+    return [tuple(output.shape) for output in tensors(outputs)]
+
+
+def _run(model: nn.Module, example_inputs: Any) -> Any:
     torch = require("torch", "torch")
     with torch.no_grad():
-        call(model, example_inputs)
+        return call(model, example_inputs)

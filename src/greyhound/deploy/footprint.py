@@ -245,7 +245,7 @@ def _peak_memory(model: nn.Module, inputs: Any, device: Any) -> int:
         call(model, inputs)
         torch.cuda.synchronize(device)
         return int(torch.cuda.max_memory_allocated(device))
-    held = itertools.chain(model.parameters(), model.buffers(), _tensors(inputs))
+    held = itertools.chain(model.parameters(), model.buffers(), tensors(inputs))
     with _storages(held) as seen:
         call(model, inputs)
     return seen.peak
@@ -284,7 +284,7 @@ def _storages(held: Any) -> Iterator[_Seen]:
     class Follow(mode):  # type: ignore[misc, valid-type]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = func(*args, **(kwargs or {}))
-            for tensor in _tensors(result):
+            for tensor in tensors(result):
                 seen.take(tensor)
             return result
 
@@ -294,7 +294,8 @@ def _storages(held: Any) -> Iterator[_Seen]:
         yield seen
 
 
-def _tensors(value: Any) -> list[Any]:
+def tensors(value: Any) -> list[Any]:
+    """The tensors in a model's inputs or outputs."""
     torch = require("torch", "torch")
     leaves = require("torch.utils._pytree", "torch").tree_leaves(value)
     return [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]

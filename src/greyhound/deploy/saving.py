@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greyhound._lazy import require
-from greyhound.deploy.footprint import call, modes_kept
+from greyhound.deploy.footprint import call, modes_kept, tensors
 from greyhound.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ def save(model: nn.Module, example_inputs: Any, path: str | Path) -> Path:
     torch = require("torch", "torch")
     path = Path(path)
     tree = require("torch.utils._pytree", "torch")
-    tensors = [value for value in tree.tree_leaves(example_inputs) if isinstance(value, torch.Tensor)]
-    if any(not tensor.ndim or len(tensor) < 2 for tensor in tensors):
+    if any(not tensor.ndim or len(tensor) < 2 for tensor in tensors(example_inputs)):
         raise EvaluationError("the model cannot be exported: its example inputs need two rows or more, the batch.")
     # A slice would take all of the data that it was cut from into the file.
     example_inputs = tree.tree_map(
