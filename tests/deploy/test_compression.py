@@ -270,6 +270,57 @@ def test_adapters_alone_are_trained_and_then_are_part_of_the_weights():
         assert torch.allclose(found(IMAGES), asked[1], atol=1e-5)
 
 
+class Tied(nn.Module):
+    """A language model whose last layer has the weights of its embedding, and a layer that stands in two places."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(40, 32), nn.Linear(32, 40, bias=False)
+        self.head.weight = self.embedding.weight
+        again = nn.Linear(32, 32)
+        self.body = nn.Sequential(again, nn.ReLU(), again, nn.Linear(32, 32))
+
+    def forward(self, ids):
+        return self.head(self.body(self.embedding(ids)))
+
+
+class Grouped(nn.Module):
+    """Layers in stacks whose names end alike, one of grouped channels, and attention of torch's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv1d(4, 8, 1), nn.Conv1d(8, 8, 3, padding=1, groups=8))
+        self.rest = nn.Sequential(nn.BatchNorm1d(8), nn.TransformerEncoderLayer(6, 2, 64, batch_first=True))
+
+    def forward(self, x):
+        return self.rest(self.first(x[:, :, None].repeat(1, 1, 6)))
+
+
+IDS = torch.arange(12).reshape(3, 4)
+
+
+@pytest.mark.parametrize(("kind", "inputs"), [(Tied, IDS), (Grouped, ROWS)], ids=["tied", "grouped"])
+def test_adapters_leave_the_outputs_that_fine_tuning_reached(kind, inputs):
+    torch.manual_seed(0)
+    reached = []
+
+    def fine_tune(trained):
+        optimizer = torch.optim.SGD([each for each in trained.parameters() if each.requires_grad], lr=0.1)
+        for _ in range(5):
+            optimizer.zero_grad()
+            trained.train()(inputs).square().mean().backward()
+            optimizer.step()
+        with torch.no_grad():
+            reached.append(trained.eval()(inputs))
+
+    model = kind().eval()
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    found = fine_tune_by_lora(model, 3, fine_tune)
+    with torch.no_grad():
+        assert (found(inputs) - reached[0]).abs().max() < 1e-5 * reached[0].abs().max()
+    assert any(not torch.equal(mine, theirs) for mine, theirs in zip(found.parameters(), before, strict=True))
+
+
 def test_the_rank_of_adapters_is_a_knob_of_fine_tuning():
     counts = []
 

@@ -344,6 +344,11 @@ def buffers_kept(model: nn.Module) -> Iterator[None]:
                 buffer.copy_(kept)
 
 
+def alone(model: nn.Module, parameter: nn.Parameter) -> bool:
+    """Whether one layer alone uses a parameter: no tied weight, and none of a layer that stands in several places."""
+    return sum(each is parameter for _, each in model.named_parameters(remove_duplicate=False)) == 1
+
+
 def device_of(model: nn.Module) -> Any:
     """The device of the model's first parameter or buffer; the CPU for one without any."""
     torch = require("torch", "torch")
