@@ -354,6 +354,21 @@ def test_factors_that_would_not_save_anything_are_left_whole():
     assert type(model[0]) is nn.Linear
 
 
+def test_factors_save_numbers_where_weights_are_tied_and_run_in_torchs_own_encoder():
+    model = Tied()
+    with torch.no_grad():
+        expected = model(IDS)
+        factorise(model, 0.1)
+        assert type(model.body[3]) is nn.Sequential
+        assert all(type(layer) is nn.Linear for layer in (model.head, model.body[0]))
+        assert model(IDS).shape == expected.shape
+    encoder = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True).requires_grad_(False).eval()
+    inputs = torch.randn(2, 5, 32)
+    factorise(encoder, 0.25)
+    assert encoder(inputs).shape == inputs.shape
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+
+
 def test_fine_tuning_comes_after_pruning_and_before_quantisation_and_only_then():
     seen = []
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from greyhound._lazy import require
 from greyhound.deploy.depth import shorten
-from greyhound.deploy.footprint import call, tensors
+from greyhound.deploy.footprint import alone, call, tensors
 from greyhound.deploy.lora import fine_tune_by_lora
 from greyhound.deploy.saving import quiet
 from greyhound.errors import EvaluationError, SpaceError
@@ -191,12 +191,13 @@ def _shares(share: float) -> Sequence[float]:
 def factorise(model: nn.Module, share: float) -> None:
     """Replace every linear layer by two thin ones, of this share of its rank, where that has fewer numbers; in place.
 
+    A layer whose weight something else uses too stays whole: split it would be held twice.
     The factors are those of the truncated singular value decomposition, the best of that rank (Eckart and Young 1936).
     """
     torch = require("torch", "torch")
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
-            if type(layer) is not torch.nn.Linear:
+            if type(layer) is not torch.nn.Linear or not alone(model, layer.weight):
                 continue
             rank = max(1, round(share * min(layer.in_features, layer.out_features)))
             if rank * (layer.in_features + layer.out_features) >= layer.in_features * layer.out_features:
@@ -210,7 +211,10 @@ def factorise(model: nn.Module, share: float) -> None:
                 second.weight.copy_(left[:, :rank] * root)
                 if layer.bias is not None:
                     second.bias.copy_(layer.bias)
-            setattr(parent, name, torch.nn.Sequential(first, second).to(layer.weight))
+            thin = torch.nn.Sequential(first, second).to(layer.weight)
+            setattr(parent, name, thin.requires_grad_(layer.weight.requires_grad))
+            if isinstance(parent, torch.nn.TransformerEncoderLayer):
+                parent.activation_relu_or_gelu = 0  # its fused form knows whole layers alone
 
 
 def quantize(model: nn.Module, kind: str) -> nn.Module:
