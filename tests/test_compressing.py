@@ -146,6 +146,18 @@ def test_blocks_may_go_where_a_model_has_them():
     assert len({trial.params["depth"] for trial in found.study.trials}) > 1
 
 
+def test_a_model_that_was_trained_again_is_not_taken_for_the_one_compressed_before(program, tmp_path):
+    subject = Subject.from_file(program)
+    options = {"budget": "2 trials", "storage": tmp_path / "kept.db", **QUIET}
+    first = compress(subject, **options)
+    assert compress(Subject.from_file(program), **options).before == first.before
+    with torch.no_grad():
+        subject.model[0].bias += 1e-3
+    with pytest.raises(StudyError, match="other weights"):
+        compress(subject, **options)
+    assert compress(subject, **options, name="again").before != first.before
+
+
 def test_wrong_arguments_are_told(program, tmp_path):
     subject = Subject.from_file(program)
     with pytest.raises(StudyError, match="cannot minimize 'colour'"):

@@ -7,6 +7,7 @@ latency matters, the model and what may be chosen are timed once more at the end
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
+from greyhound import events as ev
 from greyhound import leases
 from greyhound.deploy.compression import Compression
 from greyhound.deploy.depth import stacks
@@ -25,6 +27,7 @@ from greyhound.evaluators.function import load_file
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.retention import trial_folder
 from greyhound.space import Space
+from greyhound.storage import Journal, open_journal
 from greyhound.study import Study
 from greyhound.trial import Trial
 from greyhound.tuning import tune
@@ -36,6 +39,8 @@ COSTS = ("bytes", "latency_ms", "parameters", "flops", "peak_memory_bytes")
 """What can be made small."""
 _SHORT = {"latency": "latency_ms", "size": "bytes", "memory": "peak_memory_bytes"}
 FILE = "model.pt2"
+_MODEL = "model"
+"""What a trial notes of the model that it compressed."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +169,7 @@ def compress(
     model is a stack of them. output: where the chosen model is written, none for nowhere. threads: of the CPU for the
     latency. options: more for `tune`, such as storage, seed and progress.
 
-    StudyError where an argument is wrong.
+    StudyError where an argument is wrong, or the storage holds compressions of a model with other weights.
     """
     costs = [_SHORT.get(name, name) for name in ([minimize] if isinstance(minimize, str) else minimize)]
     wanted = {_SHORT.get(name, name): factor for name, factor in (shrink or {}).items()}
@@ -175,8 +180,10 @@ def compress(
         compression = Compression(depth=(0.25, 1.0) if stacks(subject.model) else None)
     least = float(subject.accuracy(subject.model.eval())) - _drop(max_drop)
     one = len(costs) == 1
+    mark = _mark(subject.model)
+    journal = _journal(options.pop("storage", None), options.pop("name", None), mark)
     study = tune(
-        _Compress(subject, compression, threads),
+        _Compress(subject, compression, threads, mark),
         Space(compression.parameters()),
         maximize=() if one else "accuracy",
         minimize=costs,
@@ -185,6 +192,7 @@ def compress(
         workers=workers,
         scheduler="none",
         finals=False,
+        storage=journal,
         **options,
     )
     before = study.baseline
@@ -243,10 +251,12 @@ class _Compress:
     subject: Subject
     compression: Compression
     threads: int
+    mark: str
 
     def __call__(self, trial: LiveTrial) -> dict[str, float]:
         import torch
 
+        trial.set_user_attr(_MODEL, self.mark)
         torch.manual_seed(trial.seed)
         subject = self.subject
         smaller = self.compression.apply(
@@ -263,6 +273,31 @@ class _Compress:
         with trial.exclusive():
             footprint = measure(loaded, subject.example_inputs, threads=self.threads)
         return {**footprint.metrics(), "accuracy": accuracy, "bytes": float(path.stat().st_size)}
+
+
+def _mark(model: nn.Module) -> str:
+    """32 hexadecimal digits for the model's weights."""
+    import torch
+
+    told = hashlib.blake2b(digest_size=16)
+    for name, value in model.state_dict().items():
+        told.update(f"{name} {value.dtype} {tuple(value.shape)}".encode() if torch.is_tensor(value) else name.encode())
+        if type(value) is torch.Tensor and not value.is_meta:
+            told.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return told.hexdigest()
+
+
+def _journal(storage: Any, name: str | None, mark: str) -> Journal:
+    """The journal of the study; StudyError where its trials compressed a model with other weights."""
+    journal = open_journal(storage, name)
+    for event in journal.read(0):
+        if isinstance(event, ev.Noted) and event.attrs.get(_MODEL, mark) != mark:
+            journal.close()
+            raise StudyError(
+                f"{storage}: the study compressed the model with other weights, as from before it was trained again; "
+                f"give another storage or name, or remove the file."
+            )
+    return journal
 
 
 def _in_turns(study: Study, trials: Sequence[Trial], example_inputs: Any, threads: int) -> dict[int, Timing]:
