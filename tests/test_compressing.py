@@ -1,6 +1,7 @@
 """A trained model made small at no more than a stated loss: the study, the choice, the command."""
 
 import textwrap
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from greyhound.compressing import Subject, compress
 from greyhound.deploy import Compression, load
 from greyhound.deploy.footprint import Timing
 from greyhound.errors import EvaluationError, StudyError
+from greyhound.study import Study
 
 PROGRAM = """
 import torch
@@ -84,12 +86,36 @@ def test_a_model_that_nothing_may_be_done_to_without_loss_is_not_replaced():
 
     found = compress(
         Subject(model, torch.randn(2, 8), accuracy),
-        compression=Compression(prune=(0.5, 0.6), quantize=("none",)),
+        compression=Compression(prune=(0.0, 0.6), quantize=("none",)),
         budget="2 trials",
         **QUIET,
     )
     assert found.after is None
     assert "allow a larger drop" in found.lines()[0]
+
+
+@pytest.mark.parametrize(("width", "chosen"), [(2, None), (256, {"quantize": "bf16"})])
+def test_what_is_smaller_and_loses_just_what_it_may_is_chosen(width, chosen):
+    def accuracy(model):
+        return 0.7 if next(model.parameters()).dtype is torch.bfloat16 else 0.8
+
+    subject = Subject(nn.Sequential(nn.Linear(256, width)), torch.randn(2, 256), accuracy)
+    compression = Compression(prune=None, quantize=("bf16", "none"))
+    found = compress(subject, max_drop=0.1, compression=compression, budget="2 trials", **QUIET)
+    assert [trial.params["quantize"] for trial in found.study.trials] == ["none", "bf16"]
+    assert (found.after.params if found.after is not None else None) == chosen
+
+
+def test_where_every_compression_fails_it_is_told_why():
+    def fine_tune(model):
+        raise ValueError("no data for fine-tuning")
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    compression = Compression(prune=(0.0, 0.8), quantize=("none",))
+    subject = Subject(model, torch.randn(2, 8), lambda candidate: 1.0, fine_tune)
+    found = compress(subject, compression=compression, budget="3 trials", **QUIET)
+    assert "all 2 failed, the last so: ValueError: no data for fine-tuning" in found.lines()[0]
 
 
 def test_several_costs_make_a_front_and_shrink_asks_for_the_most_accurate_that_is_small(program):
@@ -164,6 +190,22 @@ def test_wrong_arguments_are_told(program, tmp_path):
         compress(subject, minimize="colour")
     with pytest.raises(StudyError, match="max_drop is a number or a percentage"):
         compress(subject, max_drop="little")
+    with pytest.raises(StudyError, match="there is no folder"):
+        compress(subject, output=tmp_path / "nowhere" / "small.pt2")
+    with pytest.raises(StudyError, match="bytes=4; got bytes=nan"):
+        compress(subject, shrink={"bytes": float("nan")})
+    with pytest.raises(StudyError, match="threads must be at least 1"):
+        compress(subject, threads=0)
+    for shut_out in ({"prune": (0.1, 0.5)}, {"rank": (0.1, 0.5)}, {"quantize": ("bf16", "int8-weight-only")}):
+        with pytest.raises(StudyError, match="the first trial is the model as it is"):
+            compress(subject, compression=Compression(**shut_out))
+    with pytest.raises(StudyError, match="there is nothing to try"):
+        compress(subject, compression=Compression(prune=None, quantize=("none",)))
+    with pytest.raises(StudyError, match="no stack of blocks"):
+        compress(subject, compression=Compression(depth=(0.5, 1.0)))
+    for given in (float("nan"), "good"):
+        with pytest.raises(EvaluationError, match="has to give a finite number"):
+            compress(replace(subject, accuracy=lambda model, given=given: given))
     (tmp_path / "empty_subject.py").write_text("x = 1\n")
     with pytest.raises(EvaluationError, match=r"no function model\(\)"):
         Subject.from_file(tmp_path / "empty_subject.py")
@@ -171,10 +213,11 @@ def test_wrong_arguments_are_told(program, tmp_path):
 
 def test_the_command_writes_the_model_beside_the_script(program, tmp_path):
     options = ["--max-drop", "5%", "--budget", "3 trials", "--workers", "1", "--quiet"]
-    options += ["--minimize", "bytes", "--minimize", "latency"]
+    options += ["--minimize", "bytes", "--minimize", "latency", "--quantize", "int8-weight-only"]
     result = CliRunner().invoke(app, ["compress", str(program), *options])
     assert result.exit_code == 0, result.output
     assert "before" in result.output
     assert "| kilobytes | latency, ms |" in result.output
     assert load(tmp_path / "subject_of_test-compressed.pt2")(torch.randn(3, 16)).shape == (3, 2)
-    assert (tmp_path / "subject_of_test-compress.db").exists()
+    history = Study.load(tmp_path / "subject_of_test-compress.db").history
+    assert history.trials[0].params == {"prune": 0.0, "quantize": "none"}

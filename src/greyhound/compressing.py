@@ -8,6 +8,7 @@ latency matters, the model and what may be chosen are timed once more at the end
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 COSTS = ("bytes", "latency_ms", "parameters", "flops", "peak_memory_bytes")
 """What can be made small."""
 _SHORT = {"latency": "latency_ms", "size": "bytes", "memory": "peak_memory_bytes"}
+_ROUNDING = 1e-9
+"""By how much an accuracy may seem to fall below what is allowed where it does not, as 0.7 below 0.8 - 0.1."""
 FILE = "model.pt2"
 _MODEL = "model"
 """What a trial notes of the model that it compressed."""
@@ -92,9 +95,10 @@ class Compressed:
     """What came of it.
 
     before: the model as it was, saved and measured like the others. after: the chosen one; None where no trial keeps
-    to the limit. path: its file, with torch.export.load(path).module() to open it. test: held-out accuracy before and
-    after, told once. front: the trials that no other beats in accuracy, bytes and latency. timings: by number of trial,
-    the latency of one row of those that were timed in turns; none where latency did not matter.
+    to the limits and takes less than the model as it was. path: its file, with torch.export.load(path).module() to open
+    it. test: held-out accuracy before and after, told once. front: the trials that no other beats in accuracy, bytes
+    and latency. timings: by number of trial, the latency of one row of those that were timed in turns; none where
+    latency did not matter.
     """
 
     study: Study
@@ -113,7 +117,7 @@ class Compressed:
     def lines(self) -> list[str]:
         """The change, a line a measure."""
         if self.after is None:
-            return ["no compressed model keeps to the limit; allow a larger drop, or give more trials."]
+            return [f"no compressed model is smaller or faster and keeps to the limit; {self._advice()}."]
         told = [f"{'':18} {'before':>12} {'after':>12}"]
         for name in ("accuracy", *COSTS):
             old, new = (
@@ -126,6 +130,14 @@ class Compressed:
             old, new = self.test
             told.append(f"{'held-out accuracy':18} {old:12.4g} {new:12.4g}  {new - old:+.4f}")
         return [*told, f"by {_how(self.after)}"]
+
+    def _advice(self) -> str:
+        """What to do where there is none; what was wrong with all but the model as it was, where they failed."""
+        others = [trial for trial in self.study.trials if trial.number != self.before.number]
+        if not others or not all(trial.state.failed for trial in others):
+            return "allow a larger drop, or give more trials"
+        last = (others[-1].error or others[-1].state.value).strip().splitlines()[-1]
+        return f"all {len(others)} failed, the last so: {last.removesuffix('.')}"
 
     @property
     def shown(self) -> tuple[Trial, ...]:
@@ -173,12 +185,12 @@ def compress(
     """
     costs = [_SHORT.get(name, name) for name in ([minimize] if isinstance(minimize, str) else minimize)]
     wanted = {_SHORT.get(name, name): factor for name, factor in (shrink or {}).items()}
-    for name in (*costs, *wanted):
-        if name not in COSTS:
-            raise StudyError(f"compress: cannot minimize {name!r}; there are {', '.join(COSTS)}.")
     if compression is None:
         compression = Compression(depth=(0.25, 1.0) if stacks(subject.model) else None)
-    least = float(subject.accuracy(subject.model.eval())) - _drop(max_drop)
+    _check(costs, wanted, threads, output)
+    _check_choices(subject.model, compression)
+    drop = _drop(max_drop)
+    least = _accuracy(subject) - drop - _ROUNDING
     one = len(costs) == 1
     mark = _mark(subject.model)
     journal = _journal(options.pop("storage", None), options.pop("name", None), mark)
@@ -204,12 +216,16 @@ def compress(
         if name != "latency_ms":
             kept = [trial for trial in kept if factor * trial.metrics[name] <= before.metrics[name]]
     best = front(study)
+    if not wanted and costs[0] != "latency_ms":
+        kept = [trial for trial in kept if trial.metrics[costs[0]] < before.metrics[costs[0]]]
     timings: dict[int, Timing] = {}
     if "latency_ms" in {*costs, *wanted}:
         timings = _in_turns(study, [before, *kept, *best], subject.example_inputs, threads)
     if "latency_ms" in wanted:
         most = timings[before.number].median_ms / wanted["latency_ms"]
         kept = [trial for trial in kept if timings[trial.number].median_ms <= most]
+    elif not wanted and costs[0] == "latency_ms":
+        kept = [trial for trial in kept if timings[trial.number].median_ms < timings[before.number].median_ms]
 
     def cost(trial: Trial) -> float:
         if wanted:
@@ -316,6 +332,45 @@ def _tested(subject: Subject, study: Study, before: Trial, after: Trial | None) 
     if subject.test is None or after is None:
         return None
     return float(subject.test(saved(study, before))), float(subject.test(saved(study, after)))
+
+
+def _check(costs: Sequence[str], wanted: Mapping[str, float], threads: int, output: str | Path | None) -> None:
+    """StudyError where these arguments of `compress` are wrong, before anything is trained."""
+    for name in (*costs, *wanted):
+        if name not in COSTS:
+            raise StudyError(f"compress: cannot minimize {name!r}; there are {', '.join(COSTS)}.")
+    for name, factor in wanted.items():
+        if not 0 < factor < float("inf"):
+            raise StudyError(f"compress: shrink says how many times less, such as {name}=4; got {name}={factor:g}.")
+    if threads < 1:
+        raise StudyError(f"compress: threads must be at least 1; got {threads}.")
+    if output is not None and not Path(output).absolute().parent.is_dir():
+        raise StudyError(f"compress: there is no folder {Path(output).parent} to write {Path(output).name} into.")
+
+
+def _check_choices(model: nn.Module, compression: Compression) -> None:
+    """StudyError where the model cannot be compressed so, or not be left as it is."""
+    if not compression.parameters():
+        raise StudyError("compress: there is nothing to try; give prune, depth, rank or kinds of quantize.")
+    if not compression.can_be_none:
+        raise StudyError(
+            "compress: the first trial is the model as it is: prune has to begin at 0, depth and rank have to end at "
+            "1, and quantize needs 'none'."
+        )
+    if compression.depth is not None and not stacks(model):
+        raise StudyError("compress: the model has no stack of blocks that depth could shorten; leave depth out.")
+
+
+def _accuracy(subject: Subject) -> float:
+    """Of the model as it is; EvaluationError where it is no finite number."""
+    given = subject.accuracy(subject.model.eval())
+    try:
+        found = float(given)
+    except (TypeError, ValueError):
+        found = float("nan")
+    if not math.isfinite(found):
+        raise EvaluationError(f"accuracy(model) has to give a finite number; it gave {given!r}.")
+    return found
 
 
 def _drop(given: float | str) -> float:

@@ -41,7 +41,9 @@ def compress(
     ] = None,
     quantize: Annotated[
         list[str] | None,
-        typer.Option(help=f"May be repeated: {', '.join(QUANTIZATIONS)}; by default the first and third."),
+        typer.Option(
+            help=f"May be repeated: {', '.join(QUANTIZATIONS)}; by default the third. The first is always tried."
+        ),
     ] = None,
     budget: Annotated[str, typer.Option(help="'20 trials', '10m'…")] = "20 trials",
     workers: Annotated[str, typer.Option(help="How many at once, 'auto' or 'serial'.")] = "auto",
@@ -59,7 +61,7 @@ def compress(
     """
     options: dict[str, Any] = {}
     if quantize:
-        options["quantize"] = tuple(quantize)
+        options["quantize"] = tuple(dict.fromkeys(("none", *quantize)))
     for name, share in (("rank", rank), ("depth", 1.0 if depth is None else depth)):
         if not 0 < share <= 1:
             raise StudyError(f"--{name} must be above 0 and at most 1; got {share:g}.")

@@ -40,8 +40,9 @@ class Compression:
     adapters that fine-tuning trains, in rising order, where 0 trains all weights; None for all weights. quantize:
     which of QUANTIZATIONS. prefix: of the parameters' names, where a space has such names already.
 
-    Defaults of the parameters are no compression at all, so that a study's baseline is the model as it is. SpaceError
-    where a range is wrong.
+    Defaults of the parameters are the least compression that there is, none at all if a range or the kinds of
+    quantisation do not shut that out, so that a study's baseline is the model as it is. SpaceError where a range is
+    wrong.
     """
 
     prune: tuple[float, float] | None = (0.0, 0.8)
@@ -62,6 +63,12 @@ class Compression:
             if kind not in QUANTIZATIONS:
                 raise SpaceError(f"Compression: unknown quantisation {kind!r}; there are {', '.join(QUANTIZATIONS)}.")
 
+    @property
+    def can_be_none(self) -> bool:
+        """Whether the defaults leave a model as it is, as they do unless a range or the kinds shut that out."""
+        whole = all(given is None or given[1] == 1.0 for given in (self.depth, self.rank))
+        return whole and (self.prune is None or self.prune[0] == 0.0) and (not self.quantize or "none" in self.quantize)
+
     def parameters(self) -> dict[str, Parameter]:
         """The knobs by name, to go into a space: `gh.Space(**compression.parameters(), lr=...)`."""
         made: dict[str, Parameter] = {}
@@ -74,7 +81,8 @@ class Compression:
         if self.lora_rank is not None and len(self.lora_rank) > 1:
             made["lora_rank"] = Ordinal(list(self.lora_rank), default=self.lora_rank[0])
         if len(self.quantize) > 1:
-            made["quantize"] = Categorical(list(self.quantize), default=self.quantize[0])
+            none = "none" if "none" in self.quantize else self.quantize[0]
+            made["quantize"] = Categorical(list(self.quantize), default=none)
         return {self.prefix + name: parameter for name, parameter in made.items()}
 
     def apply(
