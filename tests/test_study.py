@@ -545,6 +545,7 @@ def test_what_would_not_compare_is_refused(options, told, tmp_path):
         ({"checkpoint_quota": "1GB"}, "checkpoint_quota must be a number of bytes, or None; got '1GB'"),
         ({"subject_to": "latency < 5"}, "subject_to: cannot read 'latency < 5'"),
         ({"minimize": None}, "minimize: write the name of a metric"),
+        ({"subject_to": "latency <= nan"}, "subject_to: cannot read 'latency <= nan'"),
         ({"minimize": "size", "scheduler": OfOneObjective()}, "judges one objective; the study has 2"),
     ],
 )

@@ -161,7 +161,7 @@ class Limit:
                     limit = cls(metric.strip(), float(bound), upper)
                 except ValueError:
                     break
-                if limit.metric:
+                if limit.metric and limit.bound == limit.bound:
                     return limit
         raise StudyError(f"subject_to: cannot read {text!r}; write for example 'latency_ms <= 5'.")
 
