@@ -76,6 +76,11 @@ class Settings:
     devices: float = 1.0
 
     @property
+    def budget_in_words(self) -> str:
+        """The search's, and beside it the whole where some is kept for the finals."""
+        return f"{self.budget}{f' for the search, {self.whole_budget} with the finals' if self.finals else ''}"
+
+    @property
     def whole_budget(self) -> Budget:
         """The search's and what is kept for the finals."""
         return Budget(**self.finals["total"]) if self.finals else self.budget

@@ -122,3 +122,10 @@ def test_every_kind_of_parameter_is_plotted(tmp_path):
     for name in ("lr", "n", "batch", "kind", "flag", "only"):
         assert f"<figcaption>score by {name}" in body
     assert "score by fixed" not in body
+
+
+def test_the_budget_is_told_with_what_is_kept_for_the_finals(tmp_path):
+    space = gh.Space(x=gh.Float(0, 1, default=0.5))
+    options = {"minimize": "loss", "budget": "40 trials", "workers": "serial", "progress": False, "sampler": "random"}
+    study = gh.tune(lambda trial: trial.params["x"], space, **options)
+    assert "32 trials for the search, 40 trials with the finals" in body_of(study, tmp_path)

@@ -128,7 +128,7 @@ def _facts(history: History, strategy: str | None) -> list[tuple[str, str]]:
         facts.append(("steps trained", str(history.total_steps)))
     if settings is not None:
         facts += [
-            ("budget", str(settings.budget)),
+            ("budget", settings.budget_in_words),
             ("sampler", strategy or _name(settings.sampler)),
             ("scheduler", _name(settings.scheduler)),
             ("seed", str(settings.seed)),

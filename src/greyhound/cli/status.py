@@ -16,7 +16,6 @@ from greyhound.cli.arguments import JsonOption, NameOption, StudyArgument, read_
 from greyhound.errors import StudyError
 from greyhound.history import History
 from greyhound.registry import named
-from greyhound.settings import Settings
 from greyhound.spending import time_left
 from greyhound.storage import presence
 from greyhound.trial import TrialState
@@ -50,7 +49,7 @@ def _activity(history: History) -> list[str]:
     """What runs, and what is left of the budget."""
     lines, now = [], _now(history)
     if history.settings is not None and not history.settings.budget.unlimited:
-        lines.append(f"budget: {_budget(history.settings)}; {time_left(history, now)}")
+        lines.append(f"budget: {history.settings.budget_in_words}; {time_left(history, now)}")
     for trial in history.running:
         owner = history.owners.get(trial.owner)
         lives = owner is not None and presence.alive(owner, now)
@@ -60,11 +59,6 @@ def _activity(history: History) -> list[str]:
             f"({whose}{'' if lives else ', which is gone: resume takes it up again'})"
         )
     return lines
-
-
-def _budget(settings: Settings) -> str:
-    whole = f" for the search, {settings.whole_budget} with the finals" if settings.finals else ""
-    return f"{settings.budget}{whole}"
 
 
 def _now(history: History) -> float:
