@@ -354,7 +354,7 @@ class Study:
             raise StudyError(f"the study has {len(self.history.objectives)} objectives; use study.front.")
         found = ranking.best(self.history)
         if found is None:
-            raise StudyError("no trial has a usable value yet.")
+            raise StudyError(f"{ranking.why_none(self.history)}.")
         return self._files.with_checkpoint(found)
 
     @property

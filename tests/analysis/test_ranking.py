@@ -2,11 +2,14 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import greyhound as gh
 from greyhound import events as ev
 from greyhound.analysis import ranking, summary
+from greyhound.errors import StudyError
 from greyhound.history import History
 from greyhound.settings import Settings
 from greyhound.space import Float, Space
@@ -103,6 +106,20 @@ def test_summary_sets_the_winner_beside_the_default():
 
 def test_summary_of_nothing_says_so():
     assert summary.lines(history_of()) == ["0 trials: no trials", "no trial has a usable value yet"]
+
+
+def test_where_a_limit_leaves_no_trial_it_is_told_which_and_how_near_one_came():
+    def study(subject_to):
+        space, options = gh.Space(x=gh.Float(1, 2)), {"budget": "5 trials", "workers": "serial", "progress": False}
+        return gh.tune(lambda trial: {"loss": 1.0, "size": trial.params["x"]}, space, minimize="loss",
+                       subject_to=subject_to, **options)  # fmt: skip
+
+    found = study(["size <= 0.5", "loss <= 2"])
+    least = min(found.trials, key=lambda trial: trial.params["x"])
+    told = f"size <= 0.5 and loss <= 2; nearest is trial {least.number} with size {least.params['x']:.6g}, loss 1"
+    assert summary.lines(found.history)[1] == f"no trial has a usable value yet: none keeps to {told}"
+    with pytest.raises(StudyError, match="none has reported width, and width <= 3 is to hold"):
+        _ = study("width <= 3").best
 
 
 def test_a_front_is_read_from_its_best_in_the_first_objective_with_the_metrics_that_have_limits():

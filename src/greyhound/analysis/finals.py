@@ -99,7 +99,7 @@ def missing(history: History, top: int, seeds: int) -> list[tuple[Trial, int]]:
             raise StudyError(f"finals: {name} must be a whole number of at least 1; got {given!r}.")
     chosen = candidates(history, top)
     if not chosen or ranking.best(history) is None:
-        raise StudyError("no trial has a usable value yet.")
+        raise StudyError(f"{ranking.why_none(history)}.")
     known: set[tuple[int | None, int | None]] = {(trial.replicates, trial.seed) for trial in history.replicates}
     known |= {(event.replicates, event.seed) for _, event in history.replicates_due}
     wanted = [(trial, derive_seed(history.seed, -1 - at)) for at in range(seeds) for trial in chosen]

@@ -43,6 +43,28 @@ def best(history: History) -> Trial | None:
     return history.trial(numbers[0]) if numbers else None
 
 
+def why_none(history: History) -> str:
+    """Why there is no best trial and no front, without a full stop: which limit stands before all, where one does."""
+    import numpy as np
+
+    from greyhound.numeric.limits import breach
+
+    told = "no trial has a usable value yet"
+    valued = np.flatnonzero(np.isfinite(history.losses).all(axis=1) & ~history.failed)
+    over = history.violations[valued]
+    for limit, each in zip(history.limits, over.T, strict=True):
+        if len(each) and np.isnan(each).all():
+            return f"{told}: none has reported {limit.metric}, and {limit} is to hold"
+    measured = ~np.isnan(over).any(axis=1)
+    if not history.limits or not measured.any() or (over <= 0).all(axis=1).any():
+        return told
+    nearest = history.trial(int(valued[measured][breach(over[measured]).argmin()]))
+    known = [each.metric for each in history.limits if each.metric in nearest.metrics]
+    metrics = ", ".join(f"{metric} {nearest.metrics[metric]:.6g}" for metric in known)
+    limits = " and ".join(map(str, history.limits))
+    return f"{told}: none keeps to {limits}; nearest is trial {nearest.number} with {metrics}"
+
+
 def ranked(history: History) -> list[int]:
     """Numbers of the usable trials by the first objective, the best first, as in `best`."""
     import numpy as np

@@ -74,6 +74,7 @@ def _content(history: History, strategy: str | None, audit: str | None) -> dict[
     return {
         "facts": [*_facts(history, strategy), *([("audit of early stopping", audit)] if audit else [])],
         "usable": len(usable),
+        "why_none": ranking.why_none(history),
         "winner": _shown(history, winner) if winner is not None else None,
         "gain": _gain(history, winner) if winner is not None else None,
         "finals": _finals(history),

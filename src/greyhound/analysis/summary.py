@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from greyhound.history import History
 
 
-_NONE = "no trial has a usable value yet"
-
-
 def counts(history: History) -> str:
     """How many trials are in each state: "12 completed, 30 paused, 1 failed"."""
     parts = [f"{count} {state.value}" for state in TrialState if (count := history.count(state))]
@@ -51,14 +48,18 @@ def lines(history: History) -> list[str]:
     if len(history.objectives) == 1:
         winner = ranking.best(history)
         if winner is None:
-            told.append(_NONE)
+            told.append(ranking.why_none(history))
         else:
             told.append(f"best: trial {winner.number}, {score(history, winner)}")
             told.extend(f"  {name} = {_short(item)}" for name, item in winner.params.items())
             told.extend(_against_default(history, winner))
     else:
         front = ranking.ordered(history, ranking.front(history))
-        told.append(f"{len(front)} trials on the Pareto front, by {history.objectives[0].metric}:" if front else _NONE)
+        told.append(
+            f"{len(front)} trials on the Pareto front, by {history.objectives[0].metric}:"
+            if front
+            else ranking.why_none(history)
+        )
         told.extend(f"  trial {trial.number}: {score(history, trial)}; {params(trial.params)}" for trial in front)
     if history.max_steps is not None and (saved := ranking.steps_saved(history)):
         total = history.total_steps

@@ -32,7 +32,7 @@ def best(study: StudyArgument, name: NameOption = None, as_json: JsonOption = Fa
     journal, history = read_journal(study, name)
     winners = ranking.ordered(history, ranking.front(history))
     if not winners:
-        typer.echo("error: no trial has a usable value yet.", err=True)
+        typer.echo(f"error: {ranking.why_none(history)}.", err=True)
         raise typer.Exit(cli.NO_VALUE)
     if len(history.objectives) == 1:
         found = ranking.best(history)
@@ -174,7 +174,7 @@ def rank(
     ranked = recommend.rank(history, weights)
     found = recommend.recommend(history, weights)
     if found is None:
-        typer.echo("error: no trial has a usable value yet.", err=True)
+        typer.echo(f"error: {ranking.why_none(history)}.", err=True)
         raise typer.Exit(cli.NO_VALUE)
     if as_json:
         rows = [{"grade": round(grade, 6), **show.record(trial, None)} for trial, grade in ranked]
