@@ -4,6 +4,7 @@ import json
 import math
 import pickle
 import random
+import shutil
 
 import numpy as np
 import optuna
@@ -102,6 +103,46 @@ def test_the_checkpoint_of_the_last_step_is_written_before_its_report(job, make_
 
     Function(train)(job(max_steps=10), Watching())
     assert steps[-1] == (10, 10)
+
+
+def kept(folder):
+    """The step and the state in a folder's checkpoint."""
+    counter = Counter()
+    return checkpoint.load(folder, {"counter": counter}).step, counter.drawn
+
+
+def test_the_checkpoint_of_a_training_that_ends_itself_is_of_its_end(job, line):
+    """Whether it has no max_steps, has a patience of its own, or never reports."""
+    for task, said in ((job(), 10), (job(max_steps=20), 10), (job(max_steps=20, directory=job().directory / "b"), 0)):
+        counter = Counter()
+
+        def patient(trial, counter=counter, said=said):
+            trial.checkpoint(counter=counter)
+            for step in range(1, 11):
+                counter.drawn.append(step)
+                if step <= said:
+                    trial.report(step, score=float(step))
+            return None if said else 1.0
+
+        shutil.rmtree(task.directory, ignore_errors=True)
+        assert Function(patient)(task, line).state is TrialState.COMPLETED
+        assert kept(task.directory) == (said, counter.drawn)
+
+
+def test_weights_that_are_put_back_at_the_end_are_kept_with_the_value_that_is_returned(job, line):
+    def restoring(trial, returned):
+        counter = Counter()
+        trial.checkpoint(counter=counter)
+        for step in range(1, 4):
+            counter.drawn.append(step)
+            trial.report(step, score=float(step))
+        counter.drawn = [1]
+        return returned
+
+    for returned, state in ((1.0, [1]), ({"score": 3.0}, [1, 2, 3]), (None, [1, 2, 3]), (math.nan, [1, 2, 3])):
+        task = job(max_steps=3, directory=job().directory / str(returned))
+        Function(lambda trial, returned=returned: restoring(trial, returned))(task, line)
+        assert kept(task.directory) == (3, state)
 
 
 def test_a_pause_that_arrives_late_saves_first(job, line):

@@ -169,6 +169,40 @@ def test_ranks_pause_and_go_on_together_bit_for_bit(train_in_parts):
     assert all(metrics["spread"] == 0 for _, metrics in broken), "replicas stay alike"
 
 
+class PerRank:
+    """Writes a file on each rank, of what it was last told."""
+
+    said = ""
+
+    def save_to(self, folder):
+        (folder / str(torch.distributed.get_rank())).write_text(self.said)
+
+    def load_from(self, folder):
+        pass
+
+
+@pytest.mark.parametrize("destroyed", [False, True])
+def test_the_checkpoint_of_ranks_that_end_themselves_is_of_their_end(tmp_path, destroyed):
+    def patient(trial):
+        written, weights = PerRank(), network(dropout=0.0)
+        trial.checkpoint(written=written, weights=weights)
+        for step in range(1, 4):
+            written.said = f"step {step}"
+            trial.report(step, score=0.5)
+        written.said = "the end"
+        if destroyed:
+            torch.distributed.destroy_process_group()
+        return 0.25
+
+    study = gh.tune(
+        distributed(patient, 2), {"x": gh.Float(0, 1)}, minimize="score", max_steps=9, budget=1, workers="serial",
+        progress=False, scheduler="none", checkpoints=tmp_path,
+    )  # fmt: skip
+    assert study.best.metrics["score"] == 0.25
+    if not destroyed:  # else no rank can be asked to write any more
+        assert {file.read_text() for file in tmp_path.rglob("written/?")} == {"the end"}
+
+
 def test_an_error_of_any_rank_fails_the_trial_with_its_words(train_in_parts):
     def failing(trial):
         trial.report(1, score=0.0)

@@ -22,6 +22,7 @@ from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.outcomes import completed, raised
 from greyhound.evaluators.reporting import training
 from greyhound.jobs import Channel, Job, Outcome
+from greyhound.trial import TrialState
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Function:
         try:
             with training(trial):
                 outcome = completed(trial, self.train(trial))
+                if outcome.state is TrialState.COMPLETED:
+                    trial.conclude(outcome.metrics)
         except KeyboardInterrupt:
             raise
         except BaseException as error:

@@ -40,7 +40,7 @@ class LiveTrial:
 
     number, params, seed: which it is. step: steps trained so far. until: the step at which the scheduler
     decides next, None for never. user_attrs: what `set_user_attr` noted; constraints: what `set_constraint` set.
-    datetime_start: when this run of it began.
+    datetime_start: when this run of it began. concluded: whether the states that it ended with are seen to.
     """
 
     def __init__(self, job: Job, channel: Channel) -> None:
@@ -59,6 +59,8 @@ class LiveTrial:
         self._asked: dict[str, Callable[[], Parameter]] = {}
         self._objects: dict[str, stateful.Stateful | stateful.InFiles] | None = None
         self._reports: list[tuple[int, Mapping[str, float]]] = []
+        self.concluded = False
+        self._saved_step: int | None = None
         self._saved_at = -math.inf
         self._save_seconds = 0.0
 
@@ -140,6 +142,7 @@ class LiveTrial:
         if self.job.directory is not None:
             loaded = checkpoints.load(self.job.directory, objects)
         if loaded is not None:
+            self._saved_step = loaded.step
             self._tell_again(loaded)
         elif self.job.parent is not None:
             loaded = adopt(self.job.parent, objects)
@@ -178,6 +181,17 @@ class LiveTrial:
         """As `report`, of metrics with any names, `step` and `value` among them."""
         self._report(step, metrics)
         self._leave()
+
+    def conclude(self, result: Mapping[str, float]) -> None:
+        """Keep the states that a completed training's result belongs to, where the last checkpoint is of others.
+
+        result: the metrics that it returned. So it is where the training ended itself behind its last checkpoint, or
+        returns other values than it reported there, as it does once it has put its best weights back.
+        """
+        told = all(self.last_metrics.get(name) == value for name, value in result.items())
+        if not self.concluded and not (told and self._saved_step == self.step):
+            self._save()
+        self.concluded = True
 
     @property
     def diverged(self) -> bool:
@@ -353,6 +367,7 @@ class LiveTrial:
             return
         begin = time.monotonic()
         checkpoints.save(self.job.directory, self.step, self._objects, self._reports)
+        self._saved_step = self.step
         if self.job.parent is not None:
             checkpoints.remove(self.job.parent)
         self._saved_at = time.monotonic()

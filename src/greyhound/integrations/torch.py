@@ -27,10 +27,12 @@ from greyhound._lazy import require
 from greyhound.errors import EvaluationError, TrialEnded
 from greyhound.evaluators import checkpoint
 from greyhound.evaluators.live import LiveTrial
+from greyhound.evaluators.outcomes import completed
 from greyhound.evaluators.stateful import in_files
 from greyhound.executors.pickling import pickled
 from greyhound.integrations.torch_data import Batches as Batches
 from greyhound.jobs import Job
+from greyhound.trial import TrialState
 
 torch = require("torch", "torch")
 
@@ -131,6 +133,24 @@ class RankTrial:
         self._states.gathered = self._gather(checkpoint.random_states())
         self._agreed(lambda: self._owned.report_metrics(step, metrics))
         self.step = max(self.step, step)
+
+    def conclude(self, returned: Any) -> None:
+        """As of the trial, once the training has returned; nothing where it took the process group down itself.
+
+        returned: what it returned on rank 0.
+        """
+
+        def on_first() -> None:
+            outcome = completed(self._owned, returned)
+            if outcome.state is TrialState.COMPLETED:
+                self._owned.conclude(outcome.metrics)
+
+        if not torch.distributed.is_initialized():
+            if self._trial is not None:
+                self._trial.concluded = True  # the other ranks cannot be asked any more
+            return
+        self._states.gathered = self._gather(checkpoint.random_states())
+        self._agreed(on_first)
 
     def set_user_attr(self, key: str, value: Any) -> None:
         """As of the trial; rank 0 does it."""
@@ -254,7 +274,9 @@ class _Distributed:
             try:
                 with _group(Path(folder), 0, self.processes, self.backend):
                     try:
-                        returned = self.train(RankTrial(trial.job, 0, self.processes, trial))
+                        first = RankTrial(trial.job, 0, self.processes, trial)
+                        returned = self.train(first)
+                        first.conclude(returned)
                     except Exception as error:  # asked before the group is gone, which makes the others fail
                         if (why := ranks.failure()) is not None:
                             raise RuntimeError(why) from error
@@ -328,7 +350,9 @@ def follow(folder: str, rank: int, ranks: int, backend: str | None, parent: int)
             train = pickle.loads((place / "train.pickle").read_bytes())
             job = pickle.loads((place / "job.pickle").read_bytes())
             with contextlib.suppress(TrialEnded):
-                train(RankTrial(job, rank, ranks, None))
+                trial = RankTrial(job, rank, ranks, None)
+                train(trial)
+                trial.conclude(None)
     except BaseException as error:
         if not str(error).startswith("rank 0: "):
             (place / f"error-{rank}.txt").write_text(traceback.format_exc())
