@@ -1,5 +1,6 @@
 """Checkpoints: whole or not at all, exact, and one clear error for whatever is no checkpoint."""
 
+import enum
 import json
 import random
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -49,7 +51,7 @@ def same(mine, theirs):
 STATE = {
     "number": 1.5, "none": None, "flag": True, "text": "ü", "list": [1, (2, [3.0])], 7: {"int key": -1},
     "array": np.arange(6, dtype=np.int16).reshape(2, 3), "empty": np.zeros((0, 3)), "scalar": np.array(2.5),
-    "bools": np.array([True, False]),
+    "bools": np.array([True, False]), "milestones": Counter({2: 1, 5: 2}),
 }  # fmt: skip
 
 
@@ -109,6 +111,7 @@ def test_states_come_back_without_torch_too(tmp_path):
     program = textwrap.dedent(
         f"""
         import sys, random, numpy as np
+        from collections import Counter
         sys.path.insert(0, {str(tmp_path)!r})
         from pathlib import Path
         from greyhound.evaluators import checkpoint
@@ -119,6 +122,7 @@ def test_states_come_back_without_torch_too(tmp_path):
             def state_dict(self): return self.state
             def load_state_dict(self, state): self.state = state
         state = {{"a": 1.5, "t": (1, [2]), 7: {{"k": None}}, "v": np.arange(6, dtype=np.int16).reshape(2, 3)}}
+        state |= {{"milestones": Counter([2, 5, 5])}}
         folder = Path({str(tmp_path)!r})
         random.seed(3); np.random.seed(3)
         path = checkpoint.save(folder, 2, {{"box": Box(state)}})
@@ -127,6 +131,7 @@ def test_states_come_back_without_torch_too(tmp_path):
         assert checkpoint.load(folder, {{"box": box}}).step == 2
         assert (random.random(), np.random.rand()) == after
         assert box.state["t"] == (1, [2]) and box.state[7] == {{"k": None}} and list(box.state) == list(state)
+        assert type(box.state["milestones"]) is Counter and box.state["milestones"] == Counter([2, 5, 5])
         assert box.state["v"].dtype == np.int16 and (box.state["v"] == state["v"]).all()
         assert path.name == "checkpoint.npz" and "torch" not in sys.modules
         """
@@ -144,7 +149,18 @@ def test_the_winner_is_loaded_without_greyhound(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(fresh.parameters(), parts["model"].parameters(), strict=True))
 
 
+def test_keys_come_back_as_what_they_are_equal_to(tmp_path):
+    """Those of numpy, as np.unique gives them, and of enums are no built-in ones."""
+    counts = {np.int64(3): 1, np.str_("cat"): 2, enum.IntEnum("Kind", ["FIRST"]).FIRST: 3, (np.int64(1), "b"): 4}
+    checkpoint.save(tmp_path, 1, {"box": Box({"counts": counts})})
+    box = Box()
+    checkpoint.load(tmp_path, {"box": box})
+    assert box.state == {"counts": {3: 1, "cat": 2, 1: 3, (1, "b"): 4}}
+
+
 def test_what_cannot_be_kept_is_told_by_name(tmp_path):
+    with pytest.raises(CheckpointError, match="the state of box holds bytes"):
+        checkpoint.save(tmp_path, 1, {"box": Box({b"odd": 1})})
     with pytest.raises(CheckpointError, match=r"the state of box\['odd'\] holds object"):
         checkpoint.save(tmp_path, 1, {"box": Box({"odd": object()})})
     assert checkpoint.latest(tmp_path) is None

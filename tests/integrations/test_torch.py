@@ -29,6 +29,14 @@ SCHEDULERS = {
         ],
         [3],
     ),
+    "milestones": lambda optimizer: torch.optim.lr_scheduler.SequentialLR(
+        optimizer,
+        [
+            torch.optim.lr_scheduler.LinearLR(optimizer, total_iters=3),
+            torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 2]),
+        ],
+        [3],
+    ),
 }
 WRAPPERS = {
     "plain": lambda model: model,
@@ -44,7 +52,14 @@ def network(dropout=0.3):
 
 
 @pytest.mark.parametrize(
-    ("schedule", "wrapper"), [("cosine", "plain"), ("cycle", "compiled"), ("plateau", "parallel"), ("warm-up", "plain")]
+    ("schedule", "wrapper"),
+    [
+        ("cosine", "plain"),
+        ("cycle", "compiled"),
+        ("plateau", "parallel"),
+        ("warm-up", "plain"),
+        ("milestones", "plain"),
+    ],
 )
 def test_a_paused_training_ends_bit_for_bit_as_an_unbroken_one(schedule, wrapper, train_in_parts):
     def train(trial):

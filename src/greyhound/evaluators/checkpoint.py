@@ -19,6 +19,7 @@ import shutil
 import sys
 import uuid
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -240,6 +241,8 @@ def _unpack_torch(path: Path) -> Any:
                 raw = value["data"].numpy().tobytes()
                 count = int(np.prod(shape, dtype=np.int64)) * np.dtype(value["dtype"]).itemsize
                 return np.frombuffer(raw[:count], dtype=value["dtype"]).reshape(shape).copy()
+            if value.get(_TAG) == "counter":
+                return Counter(dict(back(value["items"])))
             return type(value)((key, back(item)) for key, item in value.items())
         if isinstance(value, list | tuple):
             return type(value)(back(item) for item in value)
@@ -258,7 +261,8 @@ def _pack_plain(content: dict[str, Any]) -> bytes:
         if _is_array(value):
             arrays.append(value)
             return {_TAG: "array", "at": len(arrays) - 1}
-        if isinstance(value, dict) and not all(isinstance(key, str) and key != _TAG for key in value):
+        odd = isinstance(value, dict) and not all(isinstance(key, str) and key != _TAG for key in value)
+        if odd and not isinstance(value, Counter):
             items = [[plain(key, where), plain(item, f"{where}[{key!r}]")] for key, item in value.items()]
             return {_TAG: "items", "items": items}
         if isinstance(value, tuple):
@@ -291,6 +295,8 @@ def _unpack_plain(path: Path) -> Any:
                     import numpy as np
 
                     return np.load(io.BytesIO(archive.read(f"{value['at']}.npy")), allow_pickle=False)
+                case "counter":
+                    return Counter(dict(back(value["items"])))
                 case "items":
                     return {back(key): back(item) for key, item in value["items"]}
                 case "tuple":
@@ -310,8 +316,10 @@ def _named(content: dict[str, Any], plain: Any) -> dict[str, Any]:
 def _container(value: Any, where: str, plain: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value if type(value) in (type(None), bool, int, float, str) else _builtin(value)
+    if isinstance(value, Counter):  # as MultiStepLR has one, which asks it for its elements
+        return {_TAG: "counter", "items": [[plain(key, where), plain(count, where)] for key, count in value.items()]}
     if isinstance(value, Mapping):
-        return {key: plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+        return {plain(key, where): plain(item, f"{where}[{key!r}]") for key, item in value.items()}
     if isinstance(value, list):
         return [plain(item, where) for item in value]
     if isinstance(value, tuple):
