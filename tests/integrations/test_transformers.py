@@ -8,7 +8,14 @@ import threading
 import pytest
 import torch
 import transformers
-from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    EarlyStoppingCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 import greyhound as gh
 from greyhound.errors import EvaluationError
@@ -81,6 +88,39 @@ def test_a_paused_training_ends_bit_for_bit_as_an_unbroken_one(train_in_parts):
     assert [(step, sorted(metrics)) for step, metrics in broken] == [
         (step, ["eval_loss", "score"]) for step in (1, 2, 3)
     ]
+
+
+@pytest.mark.parametrize("added", ["before", "after"])
+def test_patience_best_metric_and_a_schedule_that_waits_for_it_go_on_as_they_would_have(added, train_in_parts):
+    def patient(trial):
+        options = {"metric_for_best_model": "loss", "num_train_epochs": 9, "seed": trial.seed}
+        options |= {"lr_scheduler_type": "reduce_lr_on_plateau", "lr_scheduler_kwargs": {"patience": 0}}
+        args = arguments(trial.directory / "out", save_strategy="no", **options)
+        trainer = Trainer(model_init=tiny, args=args, train_dataset=Words(), eval_dataset=Words(24, 1))
+        if added == "before":
+            trainer.add_callback(EarlyStoppingCallback(3, 1.0))
+        callback = GreyhoundCallback(trial, trainer, lambda metrics: {"score": metrics["eval_loss"]})
+        if added == "after":
+            trainer.add_callback(EarlyStoppingCallback(3, 1.0))
+        trainer.train(resume_from_checkpoint=callback.resume_from_checkpoint)
+
+    unbroken, _ = train_in_parts(patient, {}, max_steps=9)
+    assert [step for step, _ in unbroken] == [1, 2, 3, 4], "it has stopped itself"
+    broken, outcome = train_in_parts(patient, {}, pauses=[1, 2, 3, 4], max_steps=9)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert broken == unbroken
+
+
+def test_a_population_of_patient_trainings_copies_its_best(tmp_path):
+    trainer = make_trainer(
+        tmp_path, num_train_epochs=4, metric_for_best_model="loss", lr_scheduler_type="reduce_lr_on_plateau",
+        callbacks=[EarlyStoppingCallback(9)],
+    )  # fmt: skip
+    scheduler = {"name": "pbt", "population": 2, "share": 0.5}
+    space = {"learning_rate": gh.Float(1e-5, 1e-2, log=True)}
+    study = hyperparameter_search(trainer, space, 4, scheduler=scheduler, **QUIET).run_summary
+    assert any(trial.parent is not None for trial in study.trials)
+    assert not [trial.error for trial in study.trials if trial.error]
 
 
 def on_two_ranks(trial):

@@ -27,6 +27,7 @@ from greyhound.tuning import tune
 if TYPE_CHECKING:
     from greyhound.study import Study
 
+torch = require("torch", "transformers")
 transformers = require("transformers", "transformers")
 
 _SPEED = ("_runtime", "_per_second", "_compilation_time")
@@ -34,6 +35,9 @@ _OURS = {"save_strategy": "no", "load_best_model_at_end": False, "push_to_hub": 
 """Arguments that the study sets: it keeps checkpoints itself, and keeps the best."""
 _AS_IT_IS = ("optimizer_cls_and_kwargs", "model_accepts_loss_kwargs", "label_names", "can_return_loss")
 """Attributes that Trainer sets, and that stay as the class or the user of the one that is given has them."""
+
+_WAITING = (torch.optim.lr_scheduler.ReduceLROnPlateau, getattr(transformers.optimization, "GreedyLR", ()))
+"""Schedules that the Trainer steps by a metric, once it has been evaluated."""
 
 
 class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, name-defined]
@@ -70,6 +74,8 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
         self.resume_from_checkpoint: str | None = None
         self._metrics: dict[str, float] = {}
         self._seen = 0
+        self._stopping = False
+        trainer.args.restore_callback_states_from_checkpoint = True  # such as how long EarlyStopping has been patient
         trainer.add_callback(self)
         trial.checkpoint(trainer=self)
 
@@ -86,9 +92,24 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
         """Take note of where it is; Trainer.train loads it."""
         self.resume_from_checkpoint = transformers.trainer_utils.get_last_checkpoint(str(folder))
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Go last, so that a checkpoint has what others made of its evaluation; do what the Trainer does after it."""
+        handler = self.trainer.callback_handler
+        handler.callbacks = [*(each for each in handler.callbacks if each is not self), self]
+        if self.resume_from_checkpoint is None:
+            return
+        name = f"eval_{(args.metric_for_best_model or '').removeprefix('eval_')}"
+        evaluated = next((each for each in reversed(state.log_history) if name in each), None)
+        if evaluated is not None:
+            self.trainer._determine_best_metric(evaluated, None)
+            if isinstance(self.trainer.lr_scheduler, _WAITING):
+                self.trainer.lr_scheduler.step(evaluated[name])
+        kept = state.stateful_callbacks.get("TrainerControl", {}).get("args", {})
+        self._stopping = control.should_training_stop = kept.get("should_training_stop", False)
+
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Report; leaves the training by TrialPaused or TrialStopped where told to."""
-        if not self.trainer.is_in_train:
+        if not self.trainer.is_in_train or self._stopping:  # then the last evaluation was reported before the pause
             return
         self._metrics |= _told(kwargs.get("metrics") or {})
         self._seen += 1
