@@ -94,6 +94,24 @@ def test_a_training_that_decided_to_stop_and_data_that_are_reloaded_go_on_as_the
     assert [step for step, _ in broken] == [1, 2, 3]
 
 
+class Rated(Net):
+    def on_validation_epoch_end(self):
+        self.log("rate", self.optimizers().param_groups[0]["lr"])
+
+
+def test_copies_in_a_population_train_at_their_own_rates():
+    study = tune_lightning(
+        Rated, Data, {"lr": gh.Float(1e-3, 0.3, log=True)}, minimize="val_loss", max_steps=4, budget=6,
+        scheduler={"name": "pbt", "population": 2, "share": 0.5, "resample": 0.0}, sampler="random", workers="serial",
+        progress=False, trainer={**QUIET, "num_sanity_val_steps": 0},
+    )  # fmt: skip
+    assert any(trial.parent is not None and trial.reports for trial in study.trials)
+    for trial in study.trials:
+        assert trial.error is None
+        for report in trial.reports:
+            assert report.metrics["rate"] == pytest.approx(trial.params["lr"] * 0.5 ** (report.step // 2))
+
+
 def test_a_metric_that_is_not_logged_lists_those_that_are(train_in_parts):
     def wrong(trial):
         callback = GreyhoundCallback(trial, monitor="val_acc")

@@ -123,6 +123,28 @@ def test_a_population_of_patient_trainings_copies_its_best(tmp_path):
     assert not [trial.error for trial in study.trials if trial.error]
 
 
+class Rates(TrainerCallback):
+    def on_evaluate(self, args, state, control, metrics, lr_scheduler, **kwargs):
+        (group, *_) = lr_scheduler.optimizer.param_groups
+        metrics["eval_rate"] = group["lr"] / (1 - state.global_step / (state.max_steps + 1e-9))  # as it decays to 0
+        metrics["eval_decay"] = group["weight_decay"]
+
+
+def test_copies_in_a_population_train_at_their_own_rates(tmp_path):
+    trainer = make_trainer(tmp_path, num_train_epochs=4, warmup_steps=0, callbacks=[Rates()])
+    scheduler = {"name": "pbt", "population": 2, "share": 0.5, "resample": 0.0}
+    space = {"learning_rate": gh.Float(1e-5, 1e-2, log=True), "weight_decay": gh.Float(0.01, 0.1)}
+    study = hyperparameter_search(
+        trainer, space, 6, compute_objective=lambda metrics: metrics["eval_loss"], scheduler=scheduler, **QUIET
+    ).run_summary
+    assert any(trial.parent is not None and trial.reports for trial in study.trials)
+    for trial in study.trials:
+        assert trial.error is None
+        for report in [each for each in trial.reports if each.step < 4]:
+            assert report.metrics["eval_rate"] == pytest.approx(trial.params["learning_rate"])
+            assert report.metrics["eval_decay"] == pytest.approx(trial.params["weight_decay"])
+
+
 def on_two_ranks(trial):
     torch.set_num_threads(1)
     train(trial)

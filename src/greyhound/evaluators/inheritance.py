@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +49,30 @@ def adopt(folder: Path, objects: Mapping[str, Stateful | InFiles]) -> checkpoint
     The learning rate that was loaded is scaled by how much the one given now differs from the one that the
     other training was given, so that warm-up and decay go on where they were.
     """
-    made = {name: [_options(group) for group in _groups(each)] for name, each in objects.items()}
+    keep = keeping_options(objects)
     loaded = checkpoint.load(folder, objects)
-    if loaded is None:
-        return None
-    ratios = {
-        id(each): [_keep(group, mine) for group, mine in zip(_groups(each), made[name], strict=False)]
-        for name, each in objects.items()
-    }
-    for each in objects.values():
-        for schedule in _schedules(each):
-            _scale(schedule, ratios.get(id(schedule.optimizer), []))
+    if loaded is not None:
+        keep()
     return loaded
+
+
+def keeping_options(objects: Mapping[str, Any]) -> Callable[[], None]:
+    """What gives optimisers the options that they have now, once another's states were loaded into these objects.
+
+    For what a framework's trainer loads by itself; see adopt.
+    """
+    made = {name: [_options(group) for group in _groups(each)] for name, each in objects.items()}
+
+    def keep() -> None:
+        ratios = {
+            id(each): [_keep(group, mine) for group, mine in zip(_groups(each), made[name], strict=False)]
+            for name, each in objects.items()
+        }
+        for each in objects.values():
+            for schedule in _schedules(each):
+                _scale(schedule, ratios.get(id(schedule.optimizer), []))
+
+    return keep
 
 
 def _keep(group: dict[str, Any], mine: Mapping[str, Any]) -> float:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from greyhound._lazy import require
 from greyhound.errors import EvaluationError
 from greyhound.evaluators import checkpoint
+from greyhound.evaluators.inheritance import keeping_options
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.reporting import report
 from greyhound.space import Float, Int, Ordinal, Space
@@ -63,6 +64,8 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
         self._validated = False
         self._resumed = False
         self._stopping = False
+        self._adopted = False
+        self._keep_options: Callable[[], None] | None = None
         self._random: Mapping[str, Any] | None = None
         if trial is not None:
             if self.monitor and len(self.monitor) != len(trial.job.objectives):
@@ -83,6 +86,7 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
         """Take note of where it is; Trainer.fit loads it."""
         self.ckpt_path = folder / CHECKPOINT
         self._resumed = True
+        self._adopted = self.trial is not None and self.trial.job.parent in folder.parents
 
     # What Lightning keeps in its own checkpoint
 
@@ -106,11 +110,20 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
                 f"or tune greyhound.integrations.torch.distributed(train, processes={trainer.world_size})."
             )
 
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Note the options that optimisers were made with, before Lightning loads those of another trial."""
+        if self._adopted:
+            schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
+            made = enumerate([*trainer.optimizers, *schedules])
+            self._keep_options = keeping_options({str(at): each for at, each in made})
+
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Stop, or step the schedulers that wait for a metric: Lightning does so after the epoch's checkpoint."""
         trainer.should_stop = trainer.should_stop or self._stopping
         if not self._resumed or self.trial is None:
             return
+        if self._keep_options is not None:
+            self._keep_options()
         for config in trainer.lr_scheduler_configs:
             value = self.trial.last_metrics.get(config.monitor) if config.reduce_on_plateau else None
             if value is not None and config.interval == "epoch" and trainer.current_epoch % config.frequency == 0:

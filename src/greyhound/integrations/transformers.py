@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from greyhound._lazy import require
 from greyhound.errors import EvaluationError
+from greyhound.evaluators.inheritance import keeping_options
 from greyhound.evaluators.live import LiveTrial
 from greyhound.space import Categorical, Float, Ordinal, Space
 from greyhound.tuning import tune
@@ -91,6 +92,19 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
     def load_from(self, folder: Path) -> None:
         """Take note of where it is; Trainer.train loads it."""
         self.resume_from_checkpoint = transformers.trainer_utils.get_last_checkpoint(str(folder))
+        if self.trial.job.parent in folder.parents:
+            self.trainer._load_optimizer_and_scheduler = self._adopting(self.trainer._load_optimizer_and_scheduler)
+
+    def _adopting(self, load: Callable[[Any], Any]) -> Callable[[Any], None]:
+        """The Trainer's loading of another trial's optimiser, which keeps the options that it was made with."""
+
+        def loading(folder: Any) -> None:
+            schedule = self.trainer.lr_scheduler
+            keep = keeping_options({"optimizer": schedule.optimizer, "schedule": schedule})
+            load(folder)
+            keep()
+
+        return loading
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Go last, so that a checkpoint has what others made of its evaluation; do what the Trainer does after it."""
