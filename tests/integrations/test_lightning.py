@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateFinder
 from torch.utils.data import DataLoader, TensorDataset
 
 import greyhound as gh
@@ -94,6 +94,29 @@ def test_a_training_that_decided_to_stop_and_data_that_are_reloaded_go_on_as_the
     assert [step for step, _ in broken] == [1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("options", "callbacks"),
+    [
+        ({"max_steps": 12}, list),
+        ({"enable_checkpointing": True}, lambda: [LearningRateFinder(num_training_steps=9)]),
+    ],
+)
+def test_steps_of_the_trainer_and_a_rate_that_it_looks_for_are_the_same_after_a_pause(
+    options, callbacks, train_in_parts
+):
+    def train(trial):
+        seed_everything(trial.seed, verbose=False)
+        callback = GreyhoundCallback(trial, monitor="val_loss")
+        options_ = {**QUIET, **options, "max_epochs": trial.max_steps, "default_root_dir": trial.directory}
+        Trainer(callbacks=[*callbacks(), callback], **options_).fit(Net(), Data(), ckpt_path=callback.ckpt_path)
+
+    unbroken, _ = train_in_parts(train, {}, max_steps=3)
+    broken, outcome = train_in_parts(train, {}, pauses=[1, 2], max_steps=3)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert broken == unbroken
+    assert [step for step, _ in broken] == [1, 2, 3]
+
+
 class Rated(Net):
     def on_validation_epoch_end(self):
         self.log("rate", self.optimizers().param_groups[0]["lr"])
@@ -103,7 +126,7 @@ def test_copies_in_a_population_train_at_their_own_rates():
     study = tune_lightning(
         Rated, Data, {"lr": gh.Float(1e-3, 0.3, log=True)}, minimize="val_loss", max_steps=4, budget=6,
         scheduler={"name": "pbt", "population": 2, "share": 0.5, "resample": 0.0}, sampler="random", workers="serial",
-        progress=False, trainer={**QUIET, "num_sanity_val_steps": 0},
+        progress=False, trainer={**QUIET, "enable_checkpointing": False, "num_sanity_val_steps": 0},
     )  # fmt: skip
     assert any(trial.parent is not None and trial.reports for trial in study.trials)
     for trial in study.trials:

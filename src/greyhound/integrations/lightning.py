@@ -103,6 +103,9 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Remember the trainer; EvaluationError where it has more processes than the trial."""
         self._trainer = trainer
+        if self._resumed:  # found in the run before; Lightning would look again, and forget where the training was
+            finder = pl.callbacks.LearningRateFinder
+            trainer.callbacks = [each for each in trainer.callbacks if not isinstance(each, finder)]
         ranks = getattr(self.trial, "ranks", 1)
         if self.trial is not None and trainer.world_size != ranks:
             raise EvaluationError(
@@ -124,6 +127,11 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
             return
         if self._keep_options is not None:
             self._keep_options()
+        loop = trainer.fit_loop
+        if getattr(loop, "restarted_on_epoch_end", False):  # where the Trainer has max_steps: it would end it once more
+            loop.epoch_progress.increment_completed()
+            loop.reset_restart_stage()
+            loop._restarting = loop.epoch_loop.restarting = False
         for config in trainer.lr_scheduler_configs:
             value = self.trial.last_metrics.get(config.monitor) if config.reduce_on_plateau else None
             if value is not None and config.interval == "epoch" and trainer.current_epoch % config.frequency == 0:
@@ -222,6 +230,8 @@ class _Training:
         pl.seed_everything(trial.seed, workers=True, verbose=False)
         callback = GreyhoundCallback(trial, self.monitor)
         fixed, data = copy.deepcopy((dict(self.trainer), self.datamodule))  # they keep what a training left in them
+        if fixed.get("enable_checkpointing") is False:  # as it is: the callback stands for Lightning's ModelCheckpoint
+            del fixed["enable_checkpointing"]
         usual = {**_QUIET, "devices": 1, "default_root_dir": trial.directory}
         callbacks = [*_listed(fixed.pop("callbacks", None)), callback]
         trainer = pl.Trainer(
