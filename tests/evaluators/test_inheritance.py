@@ -180,3 +180,30 @@ def test_a_schedule_goes_on_where_the_parent_was_at_the_new_rate(make, tmp_path)
         assert child["schedule"].get_last_lr() == pytest.approx(alike["schedule"].get_last_lr())
         step(alike)
         step(child)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda optimizer, gamma: torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma),
+        lambda optimizer, gamma: torch.optim.lr_scheduler.SequentialLR(
+            optimizer,
+            [
+                torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0, 1),
+                torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma),
+            ],
+            [1],
+        ),
+    ],
+)
+def test_the_options_of_a_schedule_are_its_own_and_its_place_the_parents(make, tmp_path):
+    mother, child = training(0.1), training(0.1)
+    mother["schedule"], child["schedule"] = make(mother["optimizer"], 0.5), make(child["optimizer"], 0.9)
+    step(mother, 3)
+    checkpoint.save(tmp_path, 3, mother)
+    adopt(tmp_path, child)
+    rate = mother["optimizer"].param_groups[0]["lr"]
+    assert child["schedule"].last_epoch == 3
+    assert child["optimizer"].param_groups[0]["lr"] == rate
+    step(child)
+    assert child["optimizer"].param_groups[0]["lr"] == pytest.approx(0.9 * rate)

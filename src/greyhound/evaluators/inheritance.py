@@ -7,6 +7,7 @@ folder when that trial is handed out, and stays there until the new one has writ
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -44,7 +45,7 @@ def inherit(source: Path, folder: Path) -> Path:
 
 
 def adopt(folder: Path, objects: Mapping[str, Stateful | InFiles]) -> checkpoint.Loaded | None:
-    """As checkpoint.load, but the options that optimisers were made with stay, with a new learning rate's schedule.
+    """As checkpoint.load, but the options that optimisers and schedules were made with stay, such as gamma.
 
     The learning rate that was loaded is scaled by how much the one given now differs from the one that the
     other training was given, so that warm-up and decay go on where they were.
@@ -57,13 +58,16 @@ def adopt(folder: Path, objects: Mapping[str, Stateful | InFiles]) -> checkpoint
 
 
 def keeping_options(objects: Mapping[str, Any]) -> Callable[[], None]:
-    """What gives optimisers the options that they have now, once another's states were loaded into these objects.
+    """What gives optimisers and schedules the options that they have now, once another's states were loaded into them.
 
     For what a framework's trainer loads by itself; see adopt.
     """
     made = {name: [_options(group) for group in _groups(each)] for name, each in objects.items()}
+    chosen = [(schedule, _arguments(schedule)) for each in objects.values() for schedule in _schedules(each)]
 
     def keep() -> None:
+        for schedule, arguments in chosen:
+            vars(schedule).update(arguments)
         ratios = {
             id(each): [_keep(group, mine) for group, mine in zip(_groups(each), made[name], strict=False)]
             for name, each in objects.items()
@@ -104,6 +108,12 @@ def _groups(each: Any) -> list[dict[str, Any]]:
 
 def _options(group: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in group.items() if name != "params"}
+
+
+def _arguments(schedule: Any) -> dict[str, Any]:
+    """What a schedule was made with, as far as it keeps that under the same names."""
+    names = set(inspect.signature(type(schedule)).parameters) - {"optimizer", "last_epoch"}
+    return {name: value for name, value in vars(schedule).items() if name in names}
 
 
 def _schedules(each: Any) -> Iterator[Any]:
