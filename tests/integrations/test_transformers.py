@@ -289,6 +289,24 @@ def test_a_parameter_that_nobody_takes_is_refused_at_once(space, message, tmp_pa
         hyperparameter_search(make_trainer(tmp_path, model_init=lambda: tiny()), space, 1)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named", "message"),
+    [
+        ((None, lambda metrics: 0.0), {}, "n_trials is a function; give arguments behind hp_space by name"),
+        ((), {"backend": "optuna"}, "backend= is not taken; write nothing for the search of Greyhound"),
+        ((), {"timeout": 600}, "timeout= is not taken; write budget='10 min'"),
+    ],
+)
+def test_what_the_built_in_search_has_in_other_words_is_told(arguments, named, message, tmp_path):
+    with pytest.raises(EvaluationError, match=message):
+        hyperparameter_search(make_trainer(tmp_path), *arguments, **named)
+
+
+def test_no_backend_is_what_there_is(tmp_path):
+    options = {"n_trials": 1, "backend": None, "hp_name": None, "direction": "minimize", **QUIET}
+    assert hyperparameter_search(make_trainer(tmp_path, num_train_epochs=1), **options).run_id == "0"
+
+
 def test_a_trainer_without_model_init_is_refused(tmp_path):
     trainer = Trainer(model=tiny(), args=arguments(tmp_path), train_dataset=Words(), eval_dataset=Words(8))
     with pytest.raises(EvaluationError, match="model_init"):

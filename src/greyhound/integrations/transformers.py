@@ -37,6 +37,14 @@ _OURS = {"save_strategy": "no", "load_best_model_at_end": False, "push_to_hub": 
 _AS_IT_IS = ("optimizer_cls_and_kwargs", "model_accepts_loss_kwargs", "label_names", "can_return_loss")
 """Attributes that Trainer sets, and that stay as the class or the user of the one that is given has them."""
 
+_ELSEWHERE = {
+    "backend": "nothing for the search of Greyhound, or sampler='tpe' or another for its method",
+    "timeout": "budget='10 min'",
+    "n_jobs": "workers=4",
+    "study_name": "name='...'",
+    "pruner": "scheduler='median' or another",
+}
+"""Arguments of the search that this one stands for, and what to write in their place."""
 _WAITING = (torch.optim.lr_scheduler.ReduceLROnPlateau, getattr(transformers.optimization, "GreedyLR", ()))
 """Schedules that the Trainer steps by a metric, once it has been evaluated."""
 
@@ -198,6 +206,7 @@ def hyperparameter_search(
     Returns a transformers.trainer_utils.BestRun, or a list of those on the front for several directions;
     its run_summary is the study. EvaluationError where something cannot work.
     """
+    _check_words(n_trials, options)
     if trainer.model_init is None:
         raise EvaluationError("hyperparameter_search needs a Trainer with model_init=: each trial has its own model.")
     directions = [direction] if isinstance(direction, str) else list(direction)
@@ -232,6 +241,20 @@ def hyperparameter_search(
         raise EvaluationError(f"no trial reached a value; the last error: {errors[-1] if errors else 'none'}")
     runs = [_run(study, trial, names) for trial in (study.front if len(names) > 1 else [study.best])]
     return runs[0] if isinstance(direction, str) else runs
+
+
+def _check_words(n_trials: Any, options: dict[str, Any]) -> None:
+    """EvaluationError for arguments as Transformers and Optuna have them that mean something else here."""
+    if callable(n_trials):
+        raise EvaluationError(
+            "hyperparameter_search: n_trials is a function; give arguments behind hp_space by name, "
+            "as in compute_objective=..., n_trials=20."
+        )
+    if options.get("backend") is None:
+        options.pop("backend", None)
+    for name, here in _ELSEWHERE.items():
+        if name in options:
+            raise EvaluationError(f"hyperparameter_search: {name}= is not taken; write {here}.")
 
 
 @dataclass(frozen=True)
