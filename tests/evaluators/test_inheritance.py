@@ -1,6 +1,7 @@
 """A training that starts from another's checkpoint takes its states, and keeps hyperparameters of its own."""
 
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -180,6 +181,20 @@ def test_a_schedule_goes_on_where_the_parent_was_at_the_new_rate(make, tmp_path)
         assert child["schedule"].get_last_lr() == pytest.approx(alike["schedule"].get_last_lr())
         step(alike)
         step(child)
+
+
+def test_a_rate_that_was_brought_down_is_so_at_the_new_one(tmp_path):
+    """By ReduceLROnPlateau or by hand, neither of which says where it began."""
+    mother, child = training(0.1), training(0.2)
+    job = Job(0, {}, 0, max_steps=9, objectives=("score",), directory=tmp_path / "mother")
+    trial = LiveTrial(job, Silent())
+    trial.checkpoint(**mother)
+    mother["optimizer"].param_groups[0]["lr"] *= 0.25
+    trial.report(9, score=1.0)
+    LiveTrial(replace(job, directory=tmp_path / "child", parent=job.directory, max_steps=12), Silent()).checkpoint(
+        **child
+    )
+    assert child["optimizer"].param_groups[0]["lr"] == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import contextlib
 import inspect
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,17 @@ def keeping_options(objects: Mapping[str, Any]) -> Callable[[], None]:
                 _scale(schedule, ratios.get(id(schedule.optimizer), []))
 
     return keep
+
+
+def note_rates(objects: Iterable[Any]) -> None:
+    """Write into optimisers the learning rates that they begin with, as most of torch's schedules do by themselves.
+
+    So a copy knows how far a rate was brought down by ReduceLROnPlateau, or by hand.
+    """
+    for each in objects:
+        for group in _groups(each):
+            if group.get("lr") is not None:
+                group.setdefault("initial_lr", float(group["lr"]))
 
 
 def _keep(group: dict[str, Any], mine: Mapping[str, Any]) -> float:

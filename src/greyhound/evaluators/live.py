@@ -20,7 +20,7 @@ from greyhound import leases
 from greyhound.errors import SpaceError, StudyError, TrialPaused, TrialStopped
 from greyhound.evaluators import checkpoint as checkpoints
 from greyhound.evaluators import stateful
-from greyhound.evaluators.inheritance import adopt
+from greyhound.evaluators.inheritance import adopt, note_rates
 from greyhound.evaluators.objective import StudyView, distribution_of
 from greyhound.evaluators.reporting import checked
 from greyhound.evaluators.reporting import number as checked_number
@@ -138,6 +138,7 @@ class LiveTrial:
                     f"trial.checkpoint: {name} is a {type(each).__name__} without state_dict and load_state_dict."
                 )
         self._objects = dict(objects)
+        note_rates(objects.values())
         loaded = None
         if self.job.directory is not None:
             loaded = checkpoints.load(self.job.directory, objects)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from greyhound._lazy import require
 from greyhound.errors import EvaluationError
 from greyhound.evaluators import checkpoint
-from greyhound.evaluators.inheritance import keeping_options
+from greyhound.evaluators.inheritance import keeping_options, note_rates
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.reporting import report
 from greyhound.space import Float, Int, Ordinal, Space
@@ -115,6 +115,7 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Note the options that optimisers were made with, before Lightning loads those of another trial."""
+        note_rates(trainer.optimizers)
         if self._adopted:
             schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
             made = enumerate([*trainer.optimizers, *schedules])

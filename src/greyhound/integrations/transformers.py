@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from greyhound._lazy import require
 from greyhound.errors import EvaluationError
-from greyhound.evaluators.inheritance import keeping_options
+from greyhound.evaluators.inheritance import keeping_options, note_rates
 from greyhound.evaluators.live import LiveTrial
 from greyhound.space import Categorical, Float, Ordinal, Space
 from greyhound.tuning import tune
@@ -119,6 +119,7 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
         handler = self.trainer.callback_handler
         handler.callbacks = [*(each for each in handler.callbacks if each is not self), self]
         if self.resume_from_checkpoint is None:
+            note_rates([self.trainer.optimizer])
             return
         name = f"eval_{(args.metric_for_best_model or '').removeprefix('eval_')}"
         evaluated = next((each for each in reversed(state.log_history) if name in each), None)
