@@ -184,6 +184,25 @@ def test_ranks_pause_and_go_on_together_bit_for_bit(train_in_parts):
     assert all(metrics["spread"] == 0 for _, metrics in broken), "replicas stay alike"
 
 
+def test_ranks_of_a_copy_train_at_one_rate_of_its_own(tmp_path):
+    def train(trial):
+        model = torch.nn.Linear(1, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=trial.params["lr"])
+        for step in range(trial.checkpoint(model=model, optimizer=optimizer), trial.max_steps):
+            rates = [None, None]
+            torch.distributed.all_gather_object(rates, optimizer.param_groups[0]["lr"])
+            trial.report(step + 1, score=trial.number, first=rates[0], second=rates[1])
+
+    study = gh.tune(
+        distributed(train, 2), {"lr": gh.Float(0.01, 0.1)}, minimize="score", max_steps=3, budget=3, workers="serial",
+        progress=False, sampler="random", scheduler={"name": "pbt", "population": 2, "share": 0.5, "resample": 0.0},
+    )  # fmt: skip
+    assert any(trial.parent is not None and trial.reports for trial in study.trials)
+    for trial in study.trials:
+        for report in trial.reports:
+            assert report.metrics["first"] == report.metrics["second"] == pytest.approx(trial.params["lr"])
+
+
 class PerRank:
     """Writes a file on each rank, of what it was last told."""
 

@@ -26,6 +26,7 @@ from typing import Any
 from greyhound._lazy import require
 from greyhound.errors import EvaluationError, TrialEnded
 from greyhound.evaluators import checkpoint
+from greyhound.evaluators.inheritance import adopt, note_rates
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.outcomes import completed
 from greyhound.evaluators.stateful import in_files
@@ -106,6 +107,7 @@ class RankTrial:
         save_to(folder) are called on every rank, for what they do there together.
         """
         self._objects = {**objects, "ranks": self._states}
+        note_rates(objects.values())
 
         def on_first() -> tuple[int, dict[str, float], Path | None]:
             kept = {name: _Everywhere(self, name) if in_files(each) else each for name, each in self._objects.items()}
@@ -117,7 +119,7 @@ class RankTrial:
         self.step, self.last_metrics, folder = self._agreed(on_first)
         if folder is not None:
             if self.rank:
-                checkpoint.load(folder, self._objects)
+                (adopt if folder == self.job.parent else checkpoint.load)(folder, self._objects)
             self._states.restore(self.rank)
         return self.step
 
