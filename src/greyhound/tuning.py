@@ -23,7 +23,7 @@ from greyhound.budget import parse_seconds
 from greyhound.callbacks import Callback
 from greyhound.display import Display, make_display
 from greyhound.errors import EvaluationError, StudyError
-from greyhound.evaluators.function import Function, from_target, import_path
+from greyhound.evaluators.function import Function, from_target, import_path, tunes_here
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.replicates import Replicated
 from greyhound.evaluators.script import Script
@@ -94,6 +94,7 @@ def tune(
     Raises StudyError, SpaceError, BudgetError, StorageError or EvaluationError, before anything is
     trained, where an argument is wrong; EvaluationError also when trials fail on every worker.
     """
+    tunes_here()
     timeout_s = parse_seconds(trial_timeout, "trial_timeout")
     evaluator, target = as_evaluator(train)
     if folds != 1 or repeats != 1:

@@ -202,6 +202,22 @@ def test_a_function_is_tuned_by_its_import_path(folder, greyhound):
     assert "6 trials: 6 completed" in told
 
 
+def test_resume_goes_on_with_a_program_that_has_no_main_guard(folder, greyhound):
+    (folder / "program.py").write_text(
+        "import greyhound as gh\n"
+        "def train(trial):\n"
+        "    return trial.params['x']\n"
+        "print('read')\n"
+        "study = gh.tune(train, {'x': gh.Float(0, 1)}, budget='2 trials', workers=1, storage='work.db')\n"
+        "print(study.best.number)\n"
+    )
+    told = ok(subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, timeout=60, check=False))
+    assert "continue: greyhound resume work.db" in told
+    told = ok(greyhound("resume", "work.db", "--add", "2 trials", "--no-report"))
+    assert told.startswith("read\n")
+    assert "4 trials: 4 completed" in told
+
+
 def test_resume_after_a_kill_spends_all_of_the_budget_finals_among_it(folder, greyhound):
     (folder / "work.py").write_text(
         "import os, signal\n"

@@ -304,6 +304,15 @@ def test_a_target_that_leads_nowhere_is_told_with_the_way_out(target, error, pla
         resolve(target)
 
 
+def test_a_program_is_read_up_to_where_it_begins_to_tune(place):
+    program = f"{TRAIN}\n    import greyhound as gh\n    LATER = gh.tune(train, {{}}, budget=1, workers='serial')\n"
+    place("program.py", program)
+    place("package.py", program)
+    assert not hasattr(sys.modules[resolve("program.py:train").__module__], "LATER")
+    with pytest.raises(EvaluationError, match=r"package begins to tune where it is imported; put that under `if __na"):
+        resolve("package:train")
+
+
 def test_a_file_that_could_not_be_imported_can_be_once_it_is_mended(place):
     place("fit.py", "raise ValueError")
     with pytest.raises(EvaluationError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import importlib
@@ -11,7 +12,8 @@ import operator
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +25,8 @@ from greyhound.evaluators.outcomes import completed, raised
 from greyhound.evaluators.reporting import training
 from greyhound.jobs import Channel, Job, Outcome
 from greyhound.trial import TrialState
+
+_resolving: ContextVar[bool] = ContextVar("resolving", default=False)
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,14 @@ def from_target(target: str) -> Function:
 def resolve(target: str) -> Callable[[LiveTrial], Any]:
     """The function at "package.module:function" or "folder/file.py:function".
 
-    EvaluationError in one sentence where there is none, or it takes no trial.
+    A file that begins to tune where it is imported, as a program without a `__main__` guard does, is read up to there.
+    EvaluationError in one sentence where there is no such function, or it takes no trial.
     """
     place, found, name = target.rpartition(":")
     if not found or not place or not name:
         raise EvaluationError(f"{target!r}: write 'package.module:function' or 'file.py:function'.")
-    module = load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    with _reading_definitions():
+        module = load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     function = module
     for part in name.split("."):
         if not hasattr(function, part):
@@ -83,6 +89,12 @@ def resolve(target: str) -> Callable[[LiveTrial], Any]:
         raise EvaluationError(f"{target} is a {type(function).__name__}, not a function.")
     _check_takes_trial(function, target)
     return function
+
+
+def tunes_here() -> None:
+    """Called where a study is about to be run: leaves a module that is only imported for its training function."""
+    if _resolving.get():
+        raise _TunesHere
 
 
 def import_path(train: Callable[[Any], Any]) -> str | None:
@@ -101,6 +113,19 @@ def import_path(train: Callable[[Any], Any]) -> str | None:
         return f"{module}:{name}" if importlib.util.find_spec(module.partition(".")[0]) is not None else None
     file = getattr(sys.modules["__main__"], "__file__", None)
     return f"{os.path.relpath(file)}:{name}" if file and file.endswith(".py") else None
+
+
+class _TunesHere(BaseException):
+    """Leaves a module at the line where it begins to tune."""
+
+
+@contextlib.contextmanager
+def _reading_definitions() -> Iterator[None]:
+    token = _resolving.set(True)
+    try:
+        yield
+    finally:
+        _resolving.reset(token)
 
 
 def _check_takes_trial(function: Callable[..., Any], target: str) -> None:
@@ -123,6 +148,10 @@ def _load_module(name: str) -> ModuleType:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise EvaluationError(f"there is no module {name!r} in this folder or among the installed ones.") from error
         raise EvaluationError(f"{name} cannot be imported: {error}.") from error
+    except _TunesHere:
+        raise EvaluationError(
+            f"{name} begins to tune where it is imported; put that under `if __name__ == '__main__':`."
+        ) from None
     except (Exception, SystemExit) as error:
         raise EvaluationError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
 
@@ -146,6 +175,8 @@ def load_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
+    except _TunesHere:
+        pass  # what it tunes is defined by now
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise EvaluationError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
