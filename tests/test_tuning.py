@@ -300,6 +300,8 @@ def test_a_time_out_that_nothing_keeps_is_warned_of():
     ("arguments", "error", "told"),
     [
         ({"train": 3}, EvaluationError, "train must be a function"),
+        ({"train": lambda: 0.5}, EvaluationError, r"<lambda> must take one argument, the trial; it is written \(\)"),
+        ({"train": lambda model, data: 0.5}, EvaluationError, r"it is written \(model, data\)"),
         ({"train": "nowhere:train"}, EvaluationError, "there is no module 'nowhere'"),
         ({"train": "math:sine"}, EvaluationError, "has no function 'sine'"),
         ({"trial_timeout": "soon"}, StudyError, "cannot read 'soon'"),

@@ -23,7 +23,7 @@ from greyhound.budget import parse_seconds
 from greyhound.callbacks import Callback
 from greyhound.display import Display, make_display
 from greyhound.errors import EvaluationError, StudyError
-from greyhound.evaluators.function import Function, from_target, import_path, tunes_here
+from greyhound.evaluators.function import Function, check_takes_trial, from_target, import_path, tunes_here
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.replicates import Replicated
 from greyhound.evaluators.script import Script
@@ -153,6 +153,7 @@ def as_evaluator(train: Callable[[Any], Any] | str | Evaluator) -> tuple[Evaluat
             f"train must be a function of one argument, the trial, or its import path; got {train!r}."
         )
     function = cast(Callable[[Any], Any], train)
+    check_takes_trial(function, getattr(function, "__name__", show(function)))
     path = import_path(function)
     return Function(function), {"function": path, **here} if path else {}
 

@@ -87,7 +87,7 @@ def resolve(target: str) -> Callable[[LiveTrial], Any]:
         function = getattr(function, part)
     if not callable(function):
         raise EvaluationError(f"{target} is a {type(function).__name__}, not a function.")
-    _check_takes_trial(function, target)
+    check_takes_trial(function, target)
     return function
 
 
@@ -115,6 +115,18 @@ def import_path(train: Callable[[Any], Any]) -> str | None:
     return f"{os.path.relpath(file)}:{name}" if file and file.endswith(".py") else None
 
 
+def check_takes_trial(function: Callable[..., Any], what: str) -> None:
+    """EvaluationError, which begins with `what`, where the function cannot be called with one argument."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some that are written in C have none
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise EvaluationError(f"{what} must take one argument, the trial; it is written {signature}.") from None
+
+
 class _TunesHere(BaseException):
     """Leaves a module at the line where it begins to tune."""
 
@@ -126,17 +138,6 @@ def _reading_definitions() -> Iterator[None]:
         yield
     finally:
         _resolving.reset(token)
-
-
-def _check_takes_trial(function: Callable[..., Any], target: str) -> None:
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some that are written in C have none
-        return
-    try:
-        signature.bind(None)
-    except TypeError:
-        raise EvaluationError(f"{target} must take one argument, the trial; it is written {signature}.") from None
 
 
 def _load_module(name: str) -> ModuleType:
