@@ -27,11 +27,11 @@ _HEAD = """# Command line
 | 130 | interrupted by Ctrl-C or SIGTERM; `greyhound resume` goes on |
 """
 
-_STUDY_FILE = """## Study files
+STUDY_FILE = """## Study files
 
 What `greyhound run` takes as flags may stand in a file: `greyhound run study.yaml`. Flags given beside it win.
-Paths count from the file, and without `storage` the study is kept beside it: `study.db` for `study.yaml`. What is
-wrong in it is told with its line.
+Paths count from the file, and without `storage` the study is kept beside it: `study.db` for `study.yaml`. Unknown
+keys, values of the wrong kind and what is wrong in its space are told with their line.
 
 ```yaml
 space:                                   # or the name of a file that holds it
@@ -40,7 +40,8 @@ space:                                   # or the name of a file that holds it
   optimizer: {type: categorical, choices: [sgd, adamw], default: adamw}
   momentum: {type: float, low: 0.0, high: 0.99, default: 0.9, when: {optimizer: sgd}}
   constraints: {small batches need small rates: "batch_size >= 32 or lr < 0.01"}
-command: python train.py --lr {lr} --batch-size {batch_size} --momentum {momentum} --out {directory}
+command: >-
+  python train.py --lr {lr} --batch-size {batch_size} --optimizer {optimizer} --momentum {momentum} --out {directory}
 maximize: accuracy
 budget: 2h
 max_steps: 30
@@ -61,9 +62,10 @@ _SCRIPTS = """## How a script tells its metrics
 Every parameter is appended as `--name value`, unless the command says itself where parameters go: `{name}` is a
 parameter, `{params_json}` all of them. Then only those that it names reach the script, and a warning tells which it
 leaves out. `{seed}`, `{trial}`, `{max_steps}`, `{fold}`, `{folds}`, `{repeat}` and `{directory}` (the trial's own
-folder) may stand in any command, as in `greyhound run train.py -- --out {directory}`. Words
+folder) may stand in any command, as in `greyhound run train.py -- --out {directory}`; `{{` and `}}` are braces. Words
 of parameters that a configuration does not have are left out together with the flag before them. A script that
-keeps its own checkpoint in `{directory}` goes on from it when its trial is resumed; another starts over.
+keeps its own checkpoint in `{directory}` goes on from it when its trial is resumed; another starts over. Any program
+can be tuned by its command, `greyhound run train --command './train.sh {lr}'`; TARGET then only names the study file.
 
 Values are written so that `argparse` takes them: a negative number without an exponent (`-0.00001`), a text that begins
 with `-` as `--name=value` (in a template write `--name={name}` yourself), truth values as `true` and `false`, `None` as
@@ -81,7 +83,7 @@ def reference() -> str:
     for name, command in group.commands.items():
         parts.append("\n".join(_command(name, command)) + "\n")
     keys = "".join(f"| `{key}` | {wanted} |\n" for key, (wanted, _) in studyfile.KEYS.items())
-    return "\n".join([*parts, _STUDY_FILE + keys, _SCRIPTS])
+    return "\n".join([*parts, STUDY_FILE + keys, _SCRIPTS])
 
 
 def _command(name: str, command: Any) -> Iterator[str]:

@@ -56,7 +56,7 @@ def trials(
     number: Annotated[int | None, typer.Argument(help="One trial, in full.")] = None,
     state: Annotated[str | None, typer.Option(help="Only those in this state, such as failed.")] = None,
     sort: Annotated[str | None, typer.Option(help="By this metric, the best first.")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
     name: NameOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -217,7 +217,8 @@ def _evaluator(target: str, settings: dict[str, Any], arguments: list[str]) -> E
     function = function or target
     if ":" not in function:
         raise EvaluationError(
-            f"{target!r} is neither a script (train.py), a function (module:function) nor a study file (study.yaml)."
+            f"{target!r} is neither a script (train.py), a function (module:function) nor a study file (study.yaml); "
+            f"write the command line of any other program after --command."
         )
     if arguments:
         raise StudyError(f"{arguments[0]!r}: only scripts take arguments, not functions.")
