@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from greyhound.errors import StudyError
+from greyhound.values import is_int
 
 MAX_AUTO_WORKERS = 8
 """The most workers that "auto" starts on a machine without GPUs: each holds a copy of the data."""
@@ -174,16 +175,12 @@ def _split(cores: Sequence[int], count: int, each: int | None) -> list[tuple[int
 
 
 def _check(workers: int | str, gpus_per_trial: float, cores: Sequence[int], cores_per_trial: int | None) -> None:
-    if workers != "auto" and not (_is_whole(workers) and workers >= 1):  # type: ignore[operator]
+    if workers != "auto" and not (is_int(workers) and workers >= 1):  # type: ignore[operator]
         raise StudyError(f"workers: write 'auto' or a whole number from 1; got {workers!r}.")
     share = gpus_per_trial if isinstance(gpus_per_trial, int | float) else math.nan
     if not 0 <= share < math.inf or (share > 1 and share != int(share)):
         raise StudyError(
             f"gpus_per_trial: write a whole number, a fraction below 1 to share, or 0; got {gpus_per_trial!r}."
         )
-    if cores_per_trial is not None and not (_is_whole(cores_per_trial) and 1 <= cores_per_trial <= len(cores)):
+    if cores_per_trial is not None and not (is_int(cores_per_trial) and 1 <= cores_per_trial <= len(cores)):
         raise StudyError(f"cores_per_trial: write a whole number from 1 to {len(cores)}; got {cores_per_trial!r}.")
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
