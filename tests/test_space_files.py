@@ -180,6 +180,7 @@ def test_damage_is_told_with_its_line(tmp_path, change, message):
     assert str(caught.value).startswith(str(path))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert not str(caught.value).endswith("?.")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def resolve(name: str, parameters: Mapping[str, Parameter], where: Where) -> Con
         here = f"{where((name, 'when'))}{name}: "
         if parent not in parameters:
             close = did_you_mean(parent, parameters)
-            raise SpaceError(f"{here}its condition names the unknown parameter {parent!r}{close}.")
+            raise SpaceError(f"{here}its condition names the unknown parameter {parent!r}{close}")
         try:
             allowed = frozenset(exact(parameters[parent].canonical(value)) for value in values)
         except SpaceError as error:

@@ -163,9 +163,9 @@ class _Reader:
 
     def _name(self, name: str) -> _Evaluate:
         if name not in self.names:
-            close = did_you_mean(name, self.names) or f"; the parameters are {', '.join(sorted(self.names))}"
-            hint = "; functions must be called" if name in _FUNCTIONS else close
-            raise SpaceError(f"unknown name {name!r}{hint}.")
+            close = did_you_mean(name, self.names, f"; the parameters are {', '.join(sorted(self.names))}")
+            hint = "; functions must be called." if name in _FUNCTIONS else close
+            raise SpaceError(f"unknown name {name!r}{hint}")
         self.used.add(name)
         return lambda params: params[name]
 

@@ -288,7 +288,7 @@ class _Listed(Parameter):
         choice = as_choice(value)
         if exact(choice) not in self._indices:
             close = did_you_mean(choice, self.choices)
-            raise SpaceError(f"{show(choice)} is not among {show_all(self.choices)}{close}.")
+            raise SpaceError(f"{show(choice)} is not among {show_all(self.choices)}{close}")
         return choice
 
     @property
@@ -416,13 +416,13 @@ def parameter_from_dict(name: str, data: Any, *, where: Where = nowhere) -> Para
     if not isinstance(kind, str) or kind not in _KINDS:
         close = did_you_mean(kind, _KINDS)
         at = where((name, "type"))
-        raise SpaceError(f"{at}{name}: unknown type {show(kind)}; it may be {either(_KINDS)}{close}.")
+        raise SpaceError(f"{at}{name}: unknown type {show(kind)}; it may be {either(_KINDS)}{close}")
     cls, needed, optional = _KINDS[kind]
     known = ("type", *needed, *optional, "default", "when", "prior")
     for key in data:
         if key not in known:
-            close = did_you_mean(key, known) or f"; {kind} takes {', '.join(known[1:])}"
-            raise SpaceError(f"{where((name, key))}{name}: unknown key {show(key)}{close}.")
+            close = did_you_mean(key, known, f"; {kind} takes {', '.join(known[1:])}")
+            raise SpaceError(f"{where((name, key))}{name}: unknown key {show(key)}{close}")
     for key in needed:
         if key not in data:
             raise SpaceError(f"{here}needs {key!r}.")

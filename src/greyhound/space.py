@@ -253,8 +253,8 @@ class Space:
             raise SpaceError(f"a configuration is a mapping from names to values; got {show(params)}.")
         for name in params:
             if name not in self._parameters:
-                close = did_you_mean(name, self._parameters) or f"; there are {', '.join(self._parameters) or 'none'}"
-                raise SpaceError(f"unknown parameter {show(name)}{close}.")
+                close = did_you_mean(name, self._parameters, f"; there are {', '.join(self._parameters) or 'none'}")
+                raise SpaceError(f"unknown parameter {show(name)}{close}")
         values: dict[str, Any] = {}
         for name in self._order:
             exists = self._exists(name, values)

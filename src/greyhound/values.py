@@ -102,12 +102,11 @@ def as_conditions(when: Any) -> dict[str, tuple[Any, ...]] | None:
 # Words
 
 
-def did_you_mean(wrong: object, known: Iterable[object]) -> str:
-    """The end of a message that names the known word nearest to a wrong one; "" where none is near."""
-    if not isinstance(wrong, str):
-        return ""
-    near = get_close_matches(wrong, [word for word in known if isinstance(word, str)], n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+def did_you_mean(wrong: object, known: Iterable[object], otherwise: str = "") -> str:
+    """The end of a message: it names the known word nearest to a wrong one, or says `otherwise` where none is near."""
+    words = [word for word in known if isinstance(word, str)]
+    near = get_close_matches(wrong, words, n=1) if isinstance(wrong, str) else []
+    return f"; did you mean {near[0]!r}?" if near else f"{otherwise}."
 
 
 def show(value: object) -> str:
