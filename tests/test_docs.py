@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from greyhound import samplers, schedulers
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -26,3 +28,9 @@ def test_links_within_the_project_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize(("page", "registry"), [("samplers", samplers.REGISTRY), ("schedulers", schedulers.REGISTRY)])
+def test_a_page_tells_of_every_one_by_its_name(page, registry):
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    assert [name for name in registry.names() if not re.search(f'[`"]{name}[`"]', text)] == []

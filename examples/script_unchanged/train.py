@@ -1,6 +1,7 @@
 """A training script that knows nothing of Greyhound: flags in, a line of JSON out. Tune it by
 
-    greyhound run examples/script_unchanged/train.py --space examples/script_unchanged/space.yaml --maximize accuracy
+    greyhound run examples/script_unchanged/train.py --space examples/script_unchanged/space.yaml \\
+        --maximize accuracy --max-steps 9 --budget "30 trials"
 
 Needs scikit-learn.
 """

@@ -66,6 +66,7 @@ folder) may stand in any command, as in `greyhound run train.py -- --out {direct
 of parameters that a configuration does not have are left out together with the flag before them. A script that
 keeps its own checkpoint in `{directory}` goes on from it when its trial is resumed; another starts over. Any program
 can be tuned by its command, `greyhound run train --command './train.sh {lr}'`; TARGET then only names the study file.
+In Python a script is tuned by `gh.tune(gh.Script(("train.py", "--epochs", "9")), space, …)`.
 
 Values are written so that `argparse` takes them: a negative number without an exponent (`-0.00001`), a text that begins
 with `-` as `--name=value` (in a template write `--name={name}` yourself), truth values as `true` and `false`, `None` as
