@@ -312,7 +312,11 @@ def test_a_time_out_that_nothing_keeps_is_warned_of():
         ({"train": Script((sys.executable, "{y}"))}, EvaluationError, r"unknown placeholder \{y\}"),
         ({"enqueue": {"x": 0.5, "n": 3}}, StudyError, "enqueue: write a list of configurations"),
         ({"enqueue": ["x=1"]}, StudyError, "enqueue: write a configuration such as"),
-        ({"enqueue": [{"x": 0.5, "n": 3}, {"x": 2.0, "n": 3}]}, SpaceError, "x"),
+        ({"enqueue": [{"x": 0.5, "n": 3}, {"x": 2.0, "n": 3}]}, SpaceError, "enqueue: x: 2.0 is outside"),
+        ({"enqueue": iter([{"x": 0.5, "n": 3}])}, StudyError, "enqueue: write a list of configurations"),
+        ({"workers": None}, StudyError, "workers: write 'auto' or a whole number from 1; got None"),
+        ({"workers": 2.0}, StudyError, "workers: write 'auto' or a whole number from 1; got 2.0"),
+        ({"gpus_per_trial": "1"}, StudyError, "gpus_per_trial: write a whole number, .*; got '1'"),
     ],
 )
 def test_wrong_arguments_are_told_before_there_is_a_study(arguments, error, told, tmp_path):

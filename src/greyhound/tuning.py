@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
@@ -22,7 +22,7 @@ from typing import Any, cast
 from greyhound.budget import parse_seconds
 from greyhound.callbacks import Callback
 from greyhound.display import Display, make_display
-from greyhound.errors import EvaluationError, StudyError
+from greyhound.errors import EvaluationError, SpaceError, StudyError
 from greyhound.evaluators.function import Function, check_takes_trial, from_target, import_path, tunes_here
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.replicates import Replicated
@@ -192,7 +192,7 @@ def check_space(evaluator: Evaluator, space: Space | None, enqueue: Sequence[Map
     """
     if isinstance(evaluator, Replicated):
         evaluator = evaluator.evaluator
-    if isinstance(enqueue, str | Mapping) or not isinstance(enqueue, Iterable):
+    if not isinstance(enqueue, Sequence):
         raise StudyError(f"enqueue: write a list of configurations, such as [{{'lr': 0.01}}]; got {show(enqueue)}.")
     for params in enqueue:
         check_configuration(params)
@@ -206,7 +206,10 @@ def check_space(evaluator: Evaluator, space: Space | None, enqueue: Sequence[Map
     if isinstance(evaluator, Script):
         evaluator.check(space.names)
     for params in enqueue:
-        space.validate(space.complete(dict(params)))
+        try:
+            space.validate(space.complete(dict(params)))
+        except SpaceError as error:
+            raise SpaceError(f"enqueue: {error}") from error
 
 
 def enqueue_first(study: Study, wanted: Sequence[Mapping[str, Any]]) -> None:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeGuard
 
 from greyhound.errors import SpaceError
 
@@ -51,7 +51,7 @@ def as_whole(value: Any, what: str) -> int:
     return int(number)
 
 
-def is_int(value: object) -> bool:
+def is_int(value: object) -> TypeGuard[int]:
     """Whether the value is an int and no bool."""
     return isinstance(value, int) and not isinstance(value, bool)
 

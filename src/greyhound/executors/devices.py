@@ -175,7 +175,7 @@ def _split(cores: Sequence[int], count: int, each: int | None) -> list[tuple[int
 
 
 def _check(workers: int | str, gpus_per_trial: float, cores: Sequence[int], cores_per_trial: int | None) -> None:
-    if workers != "auto" and not (is_int(workers) and workers >= 1):  # type: ignore[operator]
+    if workers != "auto" and not (is_int(workers) and workers >= 1):
         raise StudyError(f"workers: write 'auto' or a whole number from 1; got {workers!r}.")
     share = gpus_per_trial if isinstance(gpus_per_trial, int | float) else math.nan
     if not 0 <= share < math.inf or (share > 1 and share != int(share)):
