@@ -143,6 +143,24 @@ def test_an_exception_fails_the_trial_with_a_traceback_from_the_training_on(job,
     assert outcome.error.endswith("ValueError: no such layer")
 
 
+def test_the_cause_of_an_exception_is_told_before_it(job, line):
+    def train(trial):
+        try:
+            trial.params["no such"]
+        except KeyError as error:
+            raise RuntimeError("no data") from error
+
+    told = Function(train)(job(), line).error
+    assert told.index("KeyError") < told.index("the direct cause") < told.index("RuntimeError: no data")
+
+
+def test_of_a_very_long_error_the_middle_is_left_out(job, line):
+    told = Function(raising(ValueError("shape" + 100_000 * "x" + "wrong")))(job(), line).error
+    assert len(told) < 21_000
+    assert "ValueError: shape" in told
+    assert told.endswith("wrong")
+
+
 def test_what_greyhound_raises_inside_of_a_training_is_shown_with_the_line_that_caused_it(job, line):
     def train(trial):
         trial.report(1, score="good")

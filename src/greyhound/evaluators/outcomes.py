@@ -17,6 +17,8 @@ from greyhound.trial import TrialState, Verdict
 from greyhound.values import show
 
 _OWN_FOLDER = str(Path(__file__).parents[1])
+_LONGEST = 20_000
+"""Characters of an error that are kept, about."""
 
 
 def completed(trial: LiveTrial, returned: Any) -> Outcome:
@@ -76,10 +78,15 @@ def _metrics(returned: Any, objectives: Sequence[str]) -> dict[str, float]:
 
 
 def _traceback(error: BaseException) -> str:
-    """The traceback from the training's first frame on; Greyhound's own frames above it are left out."""
-    frames = traceback.extract_tb(error.__traceback__)
-    first = next((at for at, frame in enumerate(frames) if not frame.filename.startswith(_OWN_FOLDER)), 0)
-    shown = traceback.StackSummary.from_list(frames[first:])
-    return "".join(
-        ["Traceback (most recent call last):\n", *shown.format(), *traceback.format_exception_only(error)]
-    ).rstrip()
+    """The traceback from the training's first frame on, causes before it; Greyhound's own frames above it are left out.
+
+    Of a very long one, as where the message shows a tensor, the middle is left out.
+    """
+    told = traceback.TracebackException.from_exception(error)
+    first = next((at for at, frame in enumerate(told.stack) if not frame.filename.startswith(_OWN_FOLDER)), 0)
+    told.stack = traceback.StackSummary.from_list(told.stack[first:])
+    text = "".join(told.format()).rstrip()
+    if len(text) <= _LONGEST:
+        return text
+    half = _LONGEST // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters …\n{text[-half:]}"
