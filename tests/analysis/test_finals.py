@@ -112,6 +112,14 @@ def test_verdict_tells_a_gain_a_loss_and_the_want_of_evidence():
     assert "the same value on each of 5 seeds" in verdict(lambda params: 0.0, 0.0)
 
 
+def test_one_seed_has_no_interval():
+    study = searched(lambda params: params["x"], 0.0)
+    study.finals(top=1, seeds=1)
+    told = describe(play(study, lambda params: params["x"]).finals(top=1, seeds=1))
+    assert "one seed tells nothing of the noise" in told[0]
+    assert all("(no interval) on 1 fresh seed (" in line for line in told[1:])
+
+
 def test_one_that_fails_on_a_fresh_seed_is_not_the_winner():
     study = searched(lambda params: params["x"], 0.0)
     study.finals(top=2, seeds=3)

@@ -140,14 +140,18 @@ def describe(found: Finals) -> list[str]:
     for each in found.finalists:
         name = "default" if each.default else f"trial {each.trial.number}"
         if each.failures:
-            told.append(f"  {name}: failed on {each.failures} fresh seed{'s' if each.failures > 1 else ''}")
+            told.append(f"  {name}: failed on {_counted(each.failures)}")
             continue
         held_out = f"; {_bracket(each.test)} on the held-out test" if each.test is not None else ""
         told.append(
-            f"  {name}: {found.metric} {_bracket(each.mean)} on {found.seeds} fresh seeds (the search saw "
+            f"  {name}: {found.metric} {_bracket(each.mean)} on {_counted(found.seeds)} (the search saw "
             f"{each.searched:.6g}); best of these with a chance of {each.chance:.0%}{held_out}"
         )
     return told
+
+
+def _counted(seeds: int) -> str:
+    return f"{seeds} fresh seed{'s' if seeds > 1 else ''}"
 
 
 def _runs(history: History) -> dict[int, dict[int, Trial]]:
@@ -262,8 +266,13 @@ def _verdict(metric: str, winner: Finalist | None, gain: Interval | None, defaul
     )
 
 
+def ends(interval: Interval) -> str:
+    """The interval's ends in brackets; what stands for them where it is of one seed and has none."""
+    return f"[{interval.low:.4g}, {interval.high:.4g}]" if math.isfinite(interval.low) else "(no interval)"
+
+
 def _bracket(interval: Interval) -> str:
-    return f"{interval.estimate:.4g} [{interval.low:.4g}, {interval.high:.4g}]"
+    return f"{interval.estimate:.4g} {ends(interval)}"
 
 
 def _key(params: Mapping[str, Any]) -> Any:

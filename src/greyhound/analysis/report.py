@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from greyhound._version import __version__
 from greyhound.analysis import ranking, summary
 from greyhound.analysis.figures import figures
-from greyhound.analysis.finals import Finalist, finals
+from greyhound.analysis.finals import Finalist, ends, finals
 from greyhound.analysis.importance import importance
 from greyhound.budget import duration
 from greyhound.registry import named
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from greyhound.history import History
-    from greyhound.numeric.comparison import Interval
 
 _TOP = 20
 _FEWEST_TO_WEIGH = 10
@@ -163,22 +162,18 @@ def _finals(history: History) -> dict[str, Any] | None:
         name = "the default" if each.default else f"trial {each.trial.number}"
         if each.failures:
             return [name, f"{each.searched:.6g}", f"failed on {each.failures} seeds", "", "", "", ""]
-        gain = (f"{each.gain.estimate:+.4g}", _ends(each.gain)) if each.gain is not None else ("", "")
-        held_out = [f"{each.test.estimate:.4g} {_ends(each.test)}" if each.test is not None else ""] if test else []
+        gain = (f"{each.gain.estimate:+.4g}", ends(each.gain)) if each.gain is not None else ("", "")
+        held_out = [f"{each.test.estimate:.4g} {ends(each.test)}" if each.test is not None else ""] if test else []
         mean = f"{each.mean.estimate:.4g}"
-        return [name, f"{each.searched:.6g}", mean, _ends(each.mean), *gain, f"{each.chance:.0%}", *held_out]
+        return [name, f"{each.searched:.6g}", mean, ends(each.mean), *gain, f"{each.chance:.0%}", *held_out]
 
     return {
         "verdict": found.verdict[0].upper() + found.verdict[1:],
         "seeds": found.seeds,
         "rows": [row(each) for each in found.finalists],
-        "gain": f"{found.gain.estimate:+.4g} {_ends(found.gain)}" if found.gain is not None else None,
+        "gain": f"{found.gain.estimate:+.4g} {ends(found.gain)}" if found.gain is not None else None,
         "test": test,
     }
-
-
-def _ends(interval: Interval) -> str:
-    return f"[{interval.low:.4g}, {interval.high:.4g}]"
 
 
 def _top(history: History) -> list[Trial]:
