@@ -91,6 +91,16 @@ def test_told_values_are_kept_and_the_best_is_found():
     assert study.why_finished == "the budget of 5 trials is used up"
 
 
+def test_a_trial_is_shown_on_one_line():
+    study = Study(Space(x=Float(0.0, 1.0), kind=Categorical(["a"])), minimize="loss", max_steps=3)
+    study.enqueue({"x": 0.123456789, "kind": "a"})
+    trial = study.ask()
+    assert repr(trial) == "<LiveTrial 0: x=0.123457, kind=a>"
+    assert repr(study.trials) == "[<Trial 0: running; x=0.123457, kind=a>]"
+    study.report(trial, 1, loss=0.5)
+    assert repr(study.trials[0]) == "<Trial 0: running after 1 step; loss=0.5; x=0.123457, kind=a>"
+
+
 def test_the_only_objective_may_be_told_as_a_value():
     study = study_of()
     study.tell(study.ask(), 0.25)

@@ -19,6 +19,7 @@ from greyhound.executors import Executor, WorkerInfo
 from greyhound.markup import paragraph, table
 from greyhound.spending import time_left
 from greyhound.trial import TrialState
+from greyhound.values import listed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -240,7 +241,7 @@ def picture(history: History, workers: Sequence[WorkerInfo], now: float) -> Rend
     head.add_row("trials", f"{len(history)}: {summary.counts(history)}")
     if len(history.objectives) == 1 and (best := ranking.best(history)) is not None:
         head.add_row("best so far", Text(f"{summary.score(history, best)} (trial {best.number})", style="green"))
-        head.add_row("", Text(summary.params(best.params), overflow="fold"))
+        head.add_row("", Text(listed(best.params), overflow="fold"))
     elif len(history.objectives) > 1:
         head.add_row("front", f"{len(ranking.front(history))} trials")
     head.add_row("time", time_left(history, now) or f"{duration(history.elapsed_seconds(now))} so far")
@@ -285,7 +286,7 @@ def _progress(history: History, number: int | None) -> tuple[str, str, str, str]
     step = f"{trial.step}/{trial.until or history.max_steps or '?'}"
     metric = history.objectives[0].metric
     value = summary.value(trial.metrics[metric]) if metric in trial.metrics else ""
-    return (str(number), step, value, summary.params(trial.params))
+    return (str(number), step, value, listed(trial.params))
 
 
 def _print(text: Any) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from greyhound.errors import StudyError
+from greyhound.values import listed
 
 _CONSTRAINT = "constraint "
 """Before the key, the name of the metric that a training's own constraint is."""
@@ -81,7 +82,7 @@ class Report(Protocol):
         """When it was reported."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Trial:
     """One configuration and all that is known of its training.
 
@@ -117,6 +118,11 @@ class Trial:
     proposed: Params = field(default_factory=dict)
     checkpoint: Path | None = None
     replicates: int | None = None
+
+    def __repr__(self) -> str:
+        steps = f" after {self.step} step{'s' if self.step > 1 else ''}" if self.step else ""
+        parts = [f"{self.state.value}{steps}", listed(self.metrics), listed(self.params)]
+        return f"<Trial {self.number}: {'; '.join(filter(None, parts))}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,16 @@ def did_you_mean(wrong: object, known: Iterable[object], otherwise: str = "") ->
     return f"; did you mean {near[0]!r}?" if near else f"{otherwise}."
 
 
+def listed(values: Mapping[str, Any]) -> str:
+    """Values by name on one line: "lr=0.01, kind=adam"."""
+    return ", ".join(f"{name}={short(value)}" for name, value in values.items())
+
+
+def short(value: Any) -> str:
+    """A value in a few letters, a float with six digits."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def show(value: object) -> str:
     """The value as Python writes it, cut to 80 characters."""
     try:

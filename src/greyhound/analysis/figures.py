@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from greyhound.analysis import ranking, summary
+from greyhound.analysis import ranking
 from greyhound.space import Float, Int, Parameter
 from greyhound.trial import Trial
+from greyhound.values import listed, short
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -134,7 +135,7 @@ def parallel(history: History) -> Figure:
             "range": [0, 1],
             "values": [float(history.X[trial.number, at]) for trial in trials],
             "tickvals": [0.02, 0.98] if parameter.size is None or parameter.size > 2 else [0.25, 0.75],
-            "ticktext": [_escaped(summary.params({"": each})[1:]) for each in _ends(parameter)],
+            "ticktext": [_escaped(short(each)) for each in _ends(parameter)],
         }
         for at, (name, parameter) in enumerate(history.space.parameters.items())
     ]
@@ -165,7 +166,7 @@ def pareto(history: History, first: str, second: str) -> Figure:
                 mode="lines+markers" if name == "front" and len(history.objectives) == 2 else "markers",
                 line={"dash": "dot", "width": 1},
                 marker={"color": color, "size": 9, "symbol": symbol},
-                text=[_escaped(f"trial {trial.number}: {summary.params(trial.params)}") for trial in told],
+                text=[_escaped(f"trial {trial.number}: {listed(trial.params)}") for trial in told],
                 name=name,
             )
     for limit in history.limits:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from greyhound.analysis import ranking, summary
 from greyhound.markup import paragraph, table
 from greyhound.trial import Trial
+from greyhound.values import listed
 
 if TYPE_CHECKING:
     from greyhound.history import History
@@ -24,7 +25,7 @@ def study_html(history: History, title: str) -> str:
             trial.state.value,
             trial.step,
             *(summary.value(trial.metrics[name]) if name in trial.metrics else "" for name in goals),
-            summary.params(trial.params),
+            listed(trial.params),
         )
         for trial in shown
     ]

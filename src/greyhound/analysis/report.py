@@ -20,6 +20,7 @@ from greyhound.budget import duration
 from greyhound.registry import named
 from greyhound.settings import goals
 from greyhound.trial import FAILED_STATES, Trial, TrialState
+from greyhound.values import listed, short
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -190,8 +191,8 @@ def _shown(history: History, trial: Trial) -> dict[str, Any]:
         "values": [
             summary.value(trial.metrics[name]) if name in trial.metrics else "" for name in summary.metrics(history)
         ],
-        "params": [(name, summary.params({"": item})[1:]) for name, item in trial.params.items()],
-        "line": summary.params(trial.params),
+        "params": [(name, short(item)) for name, item in trial.params.items()],
+        "line": listed(trial.params),
         "seed": trial.seed,
     }
 

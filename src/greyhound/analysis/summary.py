@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from greyhound.analysis import finals, ranking
 from greyhound.trial import Trial, TrialState
+from greyhound.values import listed, short
 
 if TYPE_CHECKING:
     from greyhound.history import History
@@ -21,11 +21,6 @@ def counts(history: History) -> str:
 def value(number: float) -> str:
     """A metric as people read it: six significant digits at most."""
     return f"{number:.6g}"
-
-
-def params(configuration: Mapping[str, Any]) -> str:
-    """A configuration on one line."""
-    return ", ".join(f"{name}={_short(item)}" for name, item in configuration.items())
 
 
 def metrics(history: History) -> list[str]:
@@ -51,7 +46,7 @@ def lines(history: History) -> list[str]:
             told.append(ranking.why_none(history))
         else:
             told.append(f"best: trial {winner.number}, {score(history, winner)}")
-            told.extend(f"  {name} = {_short(item)}" for name, item in winner.params.items())
+            told.extend(f"  {name} = {short(item)}" for name, item in winner.params.items())
             told.extend(_against_default(history, winner))
     else:
         front = ranking.ordered(history, ranking.front(history))
@@ -60,7 +55,7 @@ def lines(history: History) -> list[str]:
             if front
             else ranking.why_none(history)
         )
-        told.extend(f"  trial {trial.number}: {score(history, trial)}; {params(trial.params)}" for trial in front)
+        told.extend(f"  trial {trial.number}: {score(history, trial)}; {listed(trial.params)}" for trial in front)
     if history.max_steps is not None and (saved := ranking.steps_saved(history)):
         total = history.total_steps
         share = saved / (saved + total)
@@ -90,7 +85,3 @@ def held_out(history: History) -> list[str]:
         for name, trial in shown
         if trial is not None and metric in trial.metrics
     ]
-
-
-def _short(item: Any) -> str:
-    return f"{item:.6g}" if isinstance(item, float) else str(item)

@@ -22,6 +22,7 @@ from greyhound.files import folder_of
 from greyhound.history import History
 from greyhound.storage import Journal, folder_beside, study_names
 from greyhound.study import Study
+from greyhound.values import listed
 
 
 def best(study: StudyArgument, name: NameOption = None, as_json: JsonOption = False) -> None:
@@ -181,9 +182,7 @@ def rank(
         typer.echo(json.dumps({"reason": found.reason, "trials": rows}, indent=1))
         return
     for trial, grade in ranked:
-        typer.echo(
-            f"{grade:.3f}  trial {trial.number}: {summary.score(history, trial)}; {summary.params(trial.params)}"
-        )
+        typer.echo(f"{grade:.3f}  trial {trial.number}: {summary.score(history, trial)}; {listed(trial.params)}")
     typer.echo(found.reason)
 
 

@@ -15,6 +15,7 @@ from greyhound.evaluators import checkpoint
 from greyhound.evaluators.retention import trial_folder
 from greyhound.history import History
 from greyhound.trial import Trial, TrialState
+from greyhound.values import listed
 
 
 def record(trial: Trial, folder: Path | None, full: bool = False) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def print_table(history: History, trials: Sequence[Trial]) -> None:
             *values,
             duration(trial.seconds),
         ]
-        grid.add_row(*row, summary.params(trial.params))
+        grid.add_row(*row, listed(trial.params))
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)

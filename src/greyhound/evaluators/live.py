@@ -27,7 +27,7 @@ from greyhound.evaluators.reporting import number as checked_number
 from greyhound.jobs import Answer, Channel, Choice, Constraint, Job, Note, Progress
 from greyhound.space import Categorical, Float, Int, Parameter
 from greyhound.trial import Verdict
-from greyhound.values import as_plain, did_you_mean
+from greyhound.values import as_plain, did_you_mean, listed
 
 _SAVE_SHARE = 0.02
 """Share of the time that checkpoints between decisions may take."""
@@ -63,6 +63,9 @@ class LiveTrial:
         self._saved_step: int | None = None
         self._saved_at = -math.inf
         self._save_seconds = 0.0
+
+    def __repr__(self) -> str:
+        return f"<LiveTrial {self.number}: {listed(self.params)}>"
 
     # What the trial is
 
