@@ -313,12 +313,13 @@ def test_forks_of_a_process_may_share_its_study(tmp_path):
     program = textwrap.dedent(
         f"""
         import multiprocessing
+        import os
         import greyhound as gh
 
         def train(given):
             study.tell(given, score=0.5)
             while (trial := study.ask()) is not None:
-                print(trial.number, flush=True)
+                os.write(1, f"{{trial.number}} ".encode())
                 study.tell(trial, score=trial.params["x"])
 
         study = gh.Study(gh.Space(x=gh.Float(0.0, 1.0)), maximize="score", budget=60, storage={str(path)!r})
