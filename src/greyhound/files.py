@@ -108,8 +108,7 @@ class Files:
             return
         if self._retention is None:
             self._retention = Retention(self._folder, self._quota_bytes)
-        leaders = (*ranking.front(history), *ranking.front(history, settled=True))  # one that trains on may fall back
-        winners = {trial.number for trial in leaders}
+        winners = ranking.leaders(history)  # one that trains on may fall back
         if (baseline := ranking.baseline(history)) is not None:
             winners.add(baseline.number)
         self._retention.collect(history, [ended], winners)

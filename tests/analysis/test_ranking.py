@@ -85,6 +85,14 @@ def test_front_is_what_no_other_beats(points):
     assert [trial.number for trial in ranking.front(history)] == expected
 
 
+def test_leaders_are_the_front_and_what_it_would_be_without_those_that_may_train_on():
+    told = (DONE, 9, {"score": 0.7}), (PAUSED, 3, {"score": 0.9}), (TrialState.RUNNING, 4, {"score": 0.8})
+    assert ranking.leaders(history_of(*told)) == {0, 1}
+    assert ranking.leaders(history_of(*told, (DONE, 9, {"score": 1.0}))) == {3}
+    assert ranking.leaders(history_of(told[1])) == {0}
+    assert ranking.leaders(history_of()) == set()
+
+
 def test_steps_saved_are_those_that_paused_and_stopped_trials_did_not_train():
     history = history_of(
         (DONE, 9, {"score": 1}), (PAUSED, 3, {"score": 1}), (STOPPED, 1, {"score": 1}), (FAILED, 2, {"score": 1}),

@@ -74,20 +74,25 @@ def ranked(history: History) -> list[int]:
     return [int(number) for number in numbers[order]]
 
 
-def front(history: History, settled: bool = False) -> Sequence[Trial]:
-    """The trials that no other beats in every objective (the Pareto front), by number.
+def front(history: History) -> Sequence[Trial]:
+    """The trials that no other beats in every objective (the Pareto front), by number."""
+    return [history.trial(number) for number in _front(history, usable(history))]
 
-    settled: among those only whose values will not change, as they do not train any more.
-    """
+
+def leaders(history: History) -> set[int]:
+    """Numbers of the trials on the front, and of those that are if all that still train fall behind."""
     import numpy as np
 
+    numbers = usable(history)
+    settled = np.ones(len(history), bool)
+    settled[history.numbers(TrialState.RUNNING, TrialState.PAUSED)] = False
+    return {*_front(history, numbers), *_front(history, numbers[settled[numbers]])}
+
+
+def _front(history: History, numbers: NDArray[np.intp]) -> list[int]:
     from greyhound.numeric import pareto
 
-    numbers = usable(history)
-    if settled:
-        numbers = np.setdiff1d(numbers, history.numbers(TrialState.RUNNING, TrialState.PAUSED))
-    losses = history.losses[numbers]
-    return [history.trial(int(number)) for number in numbers[pareto.nondominated(losses)]]
+    return [int(number) for number in numbers[pareto.nondominated(history.losses[numbers])]]
 
 
 def ordered(history: History, trials: Sequence[Trial]) -> list[Trial]:

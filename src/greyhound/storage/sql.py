@@ -91,7 +91,8 @@ class Sql:
         def write() -> int:
             nonlocal behind
             with self._engine.begin() as connection:
-                connection.execute(_LOCK, {"study": self._study})
+                if connection.dialect.name != "sqlite":  # there the whole file is locked
+                    connection.execute(_LOCK, {"study": self._study})
                 if behind is not None and self._rows(connection, behind)[: len(batch)] == batch:
                     return behind + len(batch)
                 behind = int(connection.scalar(_LAST, {"study": self._study}) or 0)
