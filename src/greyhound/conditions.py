@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from greyhound.errors import SpaceError
-from greyhound.parameters import Parameter, Where
+from greyhound.parameters import UNSET, Parameter, Where
 from greyhound.values import did_you_mean, exact, show
 
 Conditions: TypeAlias = tuple[tuple[str, frozenset[Any]], ...]
@@ -47,6 +47,44 @@ def topological(conditions: Mapping[str, Conditions], where: Where) -> tuple[str
             raise SpaceError(f"{where((name, 'when'))}{name}: its condition leads back to itself.")
         waiting = late
     return tuple(order)
+
+
+def exists(conditions: Conditions, values: Mapping[str, Any]) -> bool:
+    """Whether a parameter with these conditions exists where its parents have these values."""
+    return all(parent in values and exact(values[parent]) in allowed for parent, allowed in conditions)
+
+
+def combinations(
+    order: Sequence[str], axes: Mapping[str, Sequence[Any]], conditions: Mapping[str, Conditions]
+) -> Iterator[dict[str, Any]]:
+    """All configurations of the values on these axes, the parameter that is last in order changing fastest.
+
+    order: parents before children. The dicts that are given are the caller's to keep.
+    """
+    values: dict[str, Any] = {}
+    levels: list[Iterator[Any]] = []  # one iterator for each parameter of the order that is open
+
+    def opened(name: str) -> Iterator[Any]:
+        return iter(axes[name]) if exists(conditions[name], values) else iter((UNSET,))
+
+    if not order:
+        yield {}
+        return
+    levels.append(opened(order[0]))
+    while levels:
+        name = order[len(levels) - 1]
+        values.pop(name, None)
+        try:
+            value = next(levels[-1])
+        except StopIteration:
+            levels.pop()
+            continue
+        if value is not UNSET:
+            values[name] = value
+        if len(levels) < len(order):
+            levels.append(opened(order[len(levels)]))
+        else:
+            yield dict(values)
 
 
 def condition_text(parameter: Parameter) -> str:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from greyhound import events as ev
 from greyhound.columns import Columns, Row
+from greyhound.migration import migrate
 from greyhound.settings import Settings
-from greyhound.space import Parameter, Space, migrate, parameter_from_dict, widen
+from greyhound.space import Parameter, Space, parameter_from_dict, widen
 from greyhound.trial import Limit, Objective, Params, Trial, TrialState, of_constraint
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import Any
 
 from greyhound.budget import Budget
 from greyhound.errors import GreyhoundError, SpaceError, StorageError, StudyError
-from greyhound.space import Space, migrate
+from greyhound.migration import migrate
+from greyhound.space import Space
 from greyhound.trial import Limit, Objective
 from greyhound.values import as_json, show
 

@@ -11,7 +11,7 @@ unit cube and back, one coordinate a parameter in the order of declaration, whet
 
 This module is the door to all that concerns spaces; parameters are defined in `parameters`
 and `kinds`, `when` in `conditions`, rules in `constraints`, files in `spacefile`, and changes of a
-parameter in `evolution`.
+parameter in `evolution`. How trials follow a changed space is `migration`'s affair.
 """
 
 from __future__ import annotations
@@ -24,17 +24,26 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 from keyword import iskeyword
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
-from greyhound.conditions import Conditions, condition_text, count_configurations, resolve, topological
+from greyhound.conditions import (
+    Conditions,
+    combinations,
+    condition_text,
+    count_configurations,
+    exists,
+    resolve,
+    topological,
+)
 from greyhound.constraints import Constraint, Rule, make_constraint
 from greyhound.errors import SpaceError
-from greyhound.evolution import gains, tightened, why_not, widen
+from greyhound.evolution import widen
 from greyhound.kinds import Bool, Categorical, Float, Int, Ordinal, parameter_from_dict
 from greyhound.markup import paragraph, table
 from greyhound.parameters import UNSET, Parameter, Where, nowhere
 from greyhound.spacefile import locator, read_json, read_text, read_yaml, write_yaml
 from greyhound.values import did_you_mean, exact, show
+from greyhound.walk import Uniform, walk
 
 __all__ = [
     "INACTIVE",
@@ -46,8 +55,6 @@ __all__ = [
     "Ordinal",
     "Parameter",
     "Space",
-    "evolve",
-    "migrate",
     "parameter_from_dict",
     "read_yaml",
     "widen",
@@ -58,20 +65,10 @@ INACTIVE = 0.5
 
 _CONSTRAINTS = "constraints"
 _MOST_TRIES = 10_000
-_STEPS = 10
-"""Steps of a random walk for each parameter."""
-_MOST_HALVINGS = 50
 _MOST_ENUMERATED = 20_000
 _PROBES = 64
 _PROBES_OF_FUNCTIONS = 8
 """Points on which constraints are tried at declaration though the first is allowed; functions may be slow."""
-
-
-class Uniform(Protocol):
-    """What `random.Random` and `numpy.random.Generator` have in common."""
-
-    def random(self) -> float:
-        """A number in [0, 1)."""
 
 
 class Space:
@@ -304,17 +301,14 @@ class Space:
     def sample(self, rng: Uniform) -> dict[str, Any]:
         """A configuration uniform over what the constraints leave of the unit cube.
 
-        Where many draws in a row break a constraint, the end of a random walk from one that is known to break none,
-        which has nearly forgotten where it began: hit-and-run, Smith 1984, "Efficient Monte Carlo procedures".
+        Where many draws in a row break a constraint, the end of a random walk from one that is known to break none.
         """
         for _ in range(_MOST_TRIES):
             params = self.decode([rng.random() for _ in self._parameters])
             if self.allows(params):
                 return params
-        units, _ = self.encode(self._inside)
-        for _ in range(_STEPS * len(units)):
-            units = self._step(units, rng)
-        params = self.decode(units)
+        inside, _ = self.encode(self._inside)
+        params = self.decode(walk(inside, lambda units: self.allows(self.decode(units)), rng))
         return params if self.allows(params) else dict(self._inside)  # rounding, where it never moved
 
     @cached_property
@@ -322,25 +316,6 @@ class Space:
         """A configuration that keeps to the constraints: the default, or else the first that the declaration tried."""
         default = self.default()
         return next(filter(self.allows, self._probes())) if default is None else default
-
-    def _step(self, units: list[float], rng: Uniform) -> list[float]:
-        """An allowed point on a random line through an allowed one, every second time along an axis.
-
-        Points are drawn from ever shorter parts of the line, as in slice sampling: Neal 2003, fig. 5.
-        """
-        way = [rng.random() - 0.5 for _ in units]
-        if rng.random() < 0.5:
-            axis = int(rng.random() * len(way))
-            way = [1.0 if at == axis else 0.0 for at in range(len(way))]
-        ends = [sorted((-unit / speed, (1.0 - unit) / speed)) for unit, speed in zip(units, way, strict=True) if speed]
-        low, high = max((low for low, _ in ends), default=0.0), min((high for _, high in ends), default=0.0)
-        for _ in range(_MOST_HALVINGS):
-            shift = low + rng.random() * (high - low)
-            moved = [unit + shift * speed for unit, speed in zip(units, way, strict=True)]
-            if self.allows(self.decode(moved)):
-                return moved
-            low, high = (shift, high) if shift < 0.0 else (low, shift)
-        return units
 
     def grid(self, levels: int) -> Iterator[dict[str, Any]]:
         """All distinct allowed configurations with each parameter at one of its `values(levels)`.
@@ -351,33 +326,10 @@ class Space:
         return (params for params in self._product(axes) if self.allows(params))
 
     def _product(self, axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
-        values: dict[str, Any] = {}
-        levels: list[Iterator[Any]] = []  # one iterator for each parameter of the order that is open
-
-        def opened(name: str) -> Iterator[Any]:
-            return iter(axes[name]) if self._exists(name, values) else iter((UNSET,))
-
-        if not self._order:
-            yield {}
-            return
-        levels.append(opened(self._order[0]))
-        while levels:
-            name = self._order[len(levels) - 1]
-            values.pop(name, None)
-            try:
-                value = next(levels[-1])
-            except StopIteration:
-                levels.pop()
-                continue
-            if value is not UNSET:
-                values[name] = value
-            if len(levels) < len(self._order):
-                levels.append(opened(self._order[len(levels)]))
-            else:
-                yield self._declared(values)
+        return map(self._declared, combinations(self._order, axes, self._conditions))
 
     def _exists(self, name: str, values: Mapping[str, Any]) -> bool:
-        return all(parent in values and exact(values[parent]) in allowed for parent, allowed in self._conditions[name])
+        return exists(self._conditions[name], values)
 
     def _declared(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {name: values[name] for name in self._parameters if name in values}
@@ -497,52 +449,6 @@ class Space:
         """A space from a JSON text or file; SpaceError where it cannot be read."""
         text, source = read_text(text_or_path, "JSON")
         return cls.from_dict(read_json(text, source), functions=functions, where=locator({}, source))
-
-
-def evolve(old: Space, new: Space) -> None:
-    """Raise SpaceError where trials of `old` cannot count as trials of `new`.
-
-    Allowed are wider bounds, more choices (of an Ordinal in the old order), another `log`, a step
-    that leaves no earlier value out, other defaults and constraints (earlier trials that break one
-    stay), looser conditions, and new parameters; those that earlier trials come to have need a default.
-    """
-    _gained(old, new)
-
-
-def migrate(old: Space, new: Space) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """A function from configurations of `old` to the same ones in `new`; SpaceError as `evolve`.
-
-    Parameters that a configuration comes to have are at their default; all else stays.
-    """
-    gained = _gained(old, new)
-
-    def move(params: Mapping[str, Any]) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for name in new._order:
-            if name in params:
-                values[name] = params[name]
-            elif gained[name] and new._exists(name, values):
-                values[name] = new[name].default
-        return new._declared(values)
-
-    return move
-
-
-def _gained(old: Space, new: Space) -> dict[str, bool]:
-    """For each parameter of `new`, whether an earlier trial may come to have it; SpaceError as `evolve`."""
-    for name in old:
-        if name not in new:
-            raise SpaceError(f"{name}: earlier trials have this parameter; keep it, or start a new study.")
-        if (problem := why_not(old[name], new[name])) is not None:
-            raise SpaceError(f"{name}: {problem}")
-        if tightened(old[name].when or {}, new[name].when or {}):
-            raise SpaceError(f"{name}: its condition may only be loosened; keep it, or start a new study.")
-    gained: dict[str, bool] = {}
-    for name in new._order:
-        gained[name] = gains(name, old.parameters, new.parameters, gained)
-        if gained[name] and not new[name].has_default:
-            raise SpaceError(f"{name}: earlier trials are without it; give it a default, the value that they had.")
-    return gained
 
 
 # Reading
