@@ -303,6 +303,34 @@ def test_fits_that_fail():
         search(Fragile(), {"x": (0.6, 1.0)}).fit(*IRIS)
 
 
+def test_infinite_scores_rank_last():
+    def score(tree, X, y):
+        return -np.inf if tree.max_depth == 2 else tree.score(X, y)
+
+    tuned = search(None, {"max_depth": [1, 2, 3]}, scoring=score, race=False).fit(*IRIS)
+    assert tuned.best_params_ == {"max_depth": 3}
+    ranks = dict(zip(tuned.cv_results_["param_max_depth"], tuned.cv_results_["rank_test_score"], strict=True))
+    assert ranks == {3: 1, 1: 2, 2: 3}
+    assert tuned.cv_results_["mean_test_score"].min() == -np.inf
+
+
+def test_the_mean_of_a_candidate_is_nan_where_one_fold_failed():
+    class Late(Fragile):
+        def fit(self, X, y):
+            self.x = self.x if len(X) < 100 else 0.0
+            return super().fit(X, y)
+
+    splits = [(np.arange(100), np.arange(100, 150)), (np.arange(90), np.arange(90, 150))]
+    with pytest.warns(FitFailedWarning):
+        tuned = search(Late(), {"x": [0.1, 0.9]}, cv=splits).fit(*IRIS)
+    results = tuned.cv_results_
+    failed = results["params"].index({"x": 0.9})
+    assert results["n_splits_done"].tolist() == [2, 2]
+    assert np.isfinite(results["split0_test_score"]).all()
+    assert np.isnan(results["mean_test_score"]).tolist() == [at == failed for at in range(2)]
+    assert results["rank_test_score"][failed] == 2
+
+
 def test_several_metrics_without_a_choice_are_several_objectives():
     tuned = search(scoring=["accuracy", "f1_macro"], refit=False, n_trials=5).fit(*IRIS)
     assert [objective.metric for objective in tuned.study_.history.objectives] == ["accuracy", "f1_macro"]
