@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris, make_classification
 from sklearn.decomposition import PCA
 from sklearn.exceptions import FitFailedWarning
@@ -175,6 +176,14 @@ def test_nested_cross_validation_and_workers():
     two = search(n_trials=6, race=False, n_jobs=2, sampler="random").fit(*IRIS)
     assert len(two.cv_results_["params"]) == len(one.cv_results_["params"])
     assert two.best_score_ == pytest.approx(one.best_score_, abs=0.05)
+
+
+def test_settings_of_scikit_learn_hold_in_worker_processes():
+    columns = ColumnTransformer([("scale", MinMaxScaler(), ["pca0", "pca1"])])
+    pipeline = make_pipeline(PCA(2), columns, DecisionTreeClassifier(random_state=0))
+    with config_context(transform_output="pandas"):
+        tuned = search(pipeline, {"decisiontreeclassifier__max_depth": [2, 3]}, n_jobs=2, error_score="raise")
+        assert tuned.fit(*IRIS).best_score_ > 0.9
 
 
 def test_racing_gives_up_what_cannot_win_and_finds_the_same_winner():

@@ -11,11 +11,11 @@ import pickle
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from sklearn import get_config
+from sklearn import config_context, get_config
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
@@ -35,7 +35,8 @@ class Folds:
     error_score: the score of a fit that failed, or "raise". objectives: metrics of which the mean over the folds
     is reported under their own names; names: all metrics, as far as they are known. passes: None, or how many
     passes of `partial_fit` a training has. kept: whether finished
-    folds, or half-trained models, go into a checkpoint.
+    folds, or half-trained models, go into a checkpoint. config: scikit-learn's settings, which hold in every worker;
+    by default those of the process that makes this.
     """
 
     estimator: Any
@@ -52,13 +53,15 @@ class Folds:
     score_params: Mapping[str, Any]
     passes: int | None = None
     kept: bool = False
+    config: Mapping[str, Any] = field(default_factory=get_config)
 
     def __call__(self, trial: LiveTrial) -> None:
         """Train and report a trial. An exception of the estimator's passes where error_score is "raise"."""
-        if self.passes is None:
-            self._fold_by_fold(trial)
-        else:
-            self._pass_by_pass(trial)
+        with config_context(**self.config):
+            if self.passes is None:
+                self._fold_by_fold(trial)
+            else:
+                self._pass_by_pass(trial)
 
     def explain(self, configuration: Mapping[str, Any]) -> None:
         """Go through all folds of a configuration here, to raise what a worker met.
