@@ -13,14 +13,16 @@ from scipy import stats
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.compose import ColumnTransformer
-from sklearn.datasets import load_iris, make_classification
+from sklearn.datasets import load_iris, make_classification, make_multilabel_classification
 from sklearn.decomposition import PCA
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import BayesianRidge, LogisticRegression, SGDClassifier
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -232,6 +234,19 @@ class Weighed(TransformerMixin, BaseEstimator):
 
     def transform(self, X):
         return X
+
+
+@pytest.mark.parametrize(
+    ("classifier", "name"),
+    [
+        (MLPClassifier((4,), random_state=0), "alpha"),
+        (MultiOutputClassifier(SGDClassifier(random_state=0)), "estimator__alpha"),
+    ],
+)
+def test_passes_take_several_labels_a_sample(classifier, name):
+    X, y = make_multilabel_classification(n_classes=3, random_state=0)
+    tuned = search(classifier, {name: [1e-4, 1e-2]}, passes=2, error_score="raise").fit(X, y)
+    assert tuned.predict(X).shape == y.shape
 
 
 def test_passes_take_the_arguments_of_a_pipelines_steps():

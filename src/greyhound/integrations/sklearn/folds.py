@@ -15,11 +15,14 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 from sklearn import config_context, get_config
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
 from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_method_params
 
 from greyhound.errors import StudyError
@@ -187,11 +190,16 @@ def one_pass(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> None:
         if len(before):
             X = before.fit_transform(X, y, **of_others) if fresh else before.transform(X)
     if is_classifier(last):
-        import numpy as np
-
-        last.partial_fit(X, y, classes=np.unique(y), **params)
+        last.partial_fit(X, y, classes=_classes(last, y), **params)
     else:
         last.partial_fit(X, y, **params) if y is not None else last.partial_fit(X, **params)
+
+
+def _classes(classifier: Any, y: Any) -> Any:
+    """The classes in y; a list of those of each column where the classifier trains a model a column."""
+    if get_tags(classifier).target_tags.single_output:
+        return unique_labels(y)
+    return [unique_labels(column) for column in np.asarray(y).T]
 
 
 def _of_steps(pipeline: Pipeline, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -248,8 +256,6 @@ class _Models:
         self.models = models
 
     def state_dict(self) -> dict[str, Any]:
-        import numpy as np
-
         pickled = pickle.dumps([model.estimator for model in self.models])
         return {"pickled": np.frombuffer(pickled, np.uint8).copy()}
 
