@@ -376,6 +376,12 @@ def test_a_scoring_function_may_give_several_metrics():
     tuned = search(scoring=both, refit="right").fit(*IRIS)
     assert tuned.best_score_ == tuned.cv_results_["mean_test_right"].max()
     assert "mean_test_wrong" in tuned.cv_results_
+    tuned = search(scoring=both, refit=False).fit(*IRIS)
+    assert [objective.metric for objective in tuned.study_.history.objectives] == ["right", "wrong"]
+    assert tuned.multimetric_
+    tuned = search(scoring=both, refit=lambda results: int(np.argmin(results["mean_test_wrong"]))).fit(*IRIS)
+    assert tuned.best_index_ == tuned.cv_results_["mean_test_right"].argmax()
+    assert not search(scoring=lambda tree, X, y: tree.score(X, y), refit=False).fit(*IRIS).multimetric_
     assert search(scoring=make_scorer(lambda y, guess: -float((y != guess).mean()))).fit(*IRIS).best_score_ > -0.1
 
 

@@ -7,6 +7,7 @@ the models of all folds.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import time
 import traceback
@@ -65,6 +66,18 @@ class Folds:
                 self._fold_by_fold(trial)
             else:
                 self._pass_by_pass(trial)
+
+    def metric_names(self) -> list[str]:
+        """The names of the metrics that scoring gives, of the estimator as it is on the first fold.
+
+        "score" alone where that cannot be fitted or scored.
+        """
+        model, metrics = _Model(self, {}, 0), dict[str, float]()
+        with contextlib.suppress(Exception):  # a candidate that can be fitted will tell
+            model.fit()
+            model.score(metrics)
+        prefix = "split0_test_"
+        return [key.removeprefix(prefix) for key in metrics if key.startswith(prefix)] or ["score"]
 
     def explain(self, configuration: Mapping[str, Any]) -> None:
         """Go through all folds of a configuration here, to raise what a worker met.

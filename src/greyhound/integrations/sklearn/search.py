@@ -164,6 +164,8 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
             score_params=routed.scorer.score,
             passes=passes,
         )
+        if callable(self.scoring) and (callable(self.refit) or not self.refit):
+            folds.names = folds.objectives = folds.metric_names()
         context = None
         if hasattr(self, "_init_callback_context"):  # scikit-learn's own callbacks, from its version 1.9 on
             context = self._init_callback_context(max_subtasks=0)
