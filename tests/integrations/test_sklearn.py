@@ -130,6 +130,15 @@ def test_every_way_to_write_a_space():
     assert (low["k"], high["k"]) == (scalers[0], "passthrough")
 
 
+def test_distributions_without_arguments_are_read_as_they_are():
+    given = {"a": stats.rv_discrete(values=([1, 5, 8.5], [0.2, 0.3, 0.5])), "b": stats.uniform, "c": stats.norm}
+    found = translate(given)
+    drawn = [found.params(found.space.decode([unit] * 3)) for unit in np.linspace(0, 1, 50)]
+    assert {(params["a"], type(params["a"])) for params in drawn} == {(1, int), (5, int), (8.5, float)}
+    assert found.space["b"] == gh.Float(0.0, 1.0)
+    assert -3.2 < drawn[0]["c"] < 0 < drawn[-1]["c"] < 3.2
+
+
 def test_a_list_of_spaces_keeps_what_was_said_of_parameters():
     given = {
         "a": gh.Float(0.1, 1.0, log=True, default=0.5, prior=(0.3, 0.9)),

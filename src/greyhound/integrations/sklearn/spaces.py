@@ -127,8 +127,8 @@ def _range(value: tuple[Any, ...]) -> Parameter:
 
 
 def _distribution(given: Any) -> tuple[Parameter, Callable[[Any], Any] | None]:
-    """A frozen distribution of scipy: the three usual ones as ranges, any other by its quantiles."""
-    name = getattr(getattr(given, "dist", None), "name", "")
+    """A distribution of scipy, frozen or not: the three usual ones as ranges, any other by its quantiles."""
+    name = getattr(_unfrozen(given), "name", "")
     low, high = (as_scalar(end) for end in given.support())
     if name == "uniform":
         return Float(low, high), None
@@ -148,7 +148,13 @@ class _Quantile:
 
     def __call__(self, quantile: float) -> Any:
         value = max(as_scalar(self.distribution.ppf(quantile)), as_scalar(self.distribution.support()[0]))
-        return int(value) if hasattr(self.distribution.dist, "pmf") else value
+        discrete = hasattr(_unfrozen(self.distribution), "pmf")
+        return int(value) if discrete and value == int(value) else value
+
+
+def _unfrozen(distribution: Any) -> Any:
+    """What a frozen distribution was made of; one that needs no arguments is taken as it is."""
+    return getattr(distribution, "dist", distribution)
 
 
 @dataclass(frozen=True)
