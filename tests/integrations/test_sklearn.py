@@ -130,6 +130,14 @@ def test_every_way_to_write_a_space():
     assert (low["k"], high["k"]) == (scalers[0], "passthrough")
 
 
+def test_values_that_a_list_repeats_are_tried_once():
+    space = {"max_depth": np.linspace(1, 3, 6).astype(int), "max_features": [1, 1.0, 1]}
+    assert translate(space).space["max_depth"] == gh.Ordinal([1, 2, 3])
+    tuned = search(None, space, n_trials=20).fit(*IRIS)
+    tried = {(params["max_depth"], type(params["max_features"])) for params in tuned.cv_results_["params"]}
+    assert len(tried) == len(tuned.cv_results_["params"]) == 6
+
+
 def test_distributions_without_arguments_are_read_as_they_are():
     given = {"a": stats.rv_discrete(values=([1, 5, 8.5], [0.2, 0.3, 0.5])), "b": stats.uniform, "c": stats.norm}
     found = translate(given)

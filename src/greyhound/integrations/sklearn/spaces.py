@@ -168,7 +168,7 @@ class _Labelled:
 
 
 def _choices(values: list[Any], ordered: bool = False) -> tuple[Parameter, Callable[[Any], Any] | None]:
-    """A list of values: in order where they are rising numbers; by label where they are objects."""
+    """A list of values, each once: in order where they are rising numbers; by label where they are objects."""
     plain = [as_scalar(value) for value in values]
     if ordered and all(_is_number(value) for value in plain):
         plain = sorted(set(plain))
@@ -176,6 +176,7 @@ def _choices(values: list[Any], ordered: bool = False) -> tuple[Parameter, Calla
         labels = [_label(value) for value in plain]
         distinct = [name if labels.count(name) == 1 else f"{name} {at}" for at, name in enumerate(labels)]
         return Categorical(distinct), _Labelled(dict(zip(distinct, values, strict=True)))
+    plain = list({(type(value), value): value for value in plain}.values())
     if len(plain) > 2 and all(_is_number(value) for value in plain) and all(a < b for a, b in pairwise(plain)):
         return Ordinal(plain), None
     return Categorical(plain), None
