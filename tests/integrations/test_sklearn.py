@@ -305,9 +305,11 @@ def test_passes_take_the_arguments_of_a_pipelines_steps():
             r"race must be True, False, the name of a scheduler, or one such as .*; got 0\.1",
         ),
         ({"race": None}, "race must be True, False, the name of a scheduler"),
+        ({"callbacks": print}, "callbacks: give a list of functions of a study and a trial; got <"),
+        ({"callbacks": [3]}, r"callbacks: give a list of functions of a study and a trial; got \[3\]"),
     ],
 )
-def test_passes_and_races_that_are_none_are_told_in_a_sentence(options, message):
+def test_passes_races_and_callbacks_that_are_none_are_told_in_a_sentence(options, message):
     with pytest.raises(StudyError, match=message):
         search(GaussianNB(), {"var_smoothing": [1e-9, 1e-8]}, **options).fit(*IRIS)
     assert search(GaussianNB(), {"var_smoothing": [1e-9, 1e-8]}, passes=np.int64(2)).fit(*IRIS).best_score_ > 0.9
