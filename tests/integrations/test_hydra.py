@@ -89,6 +89,28 @@ def tiny(folder, *arguments, body="return cfg.x"):
 
 
 @pytest.mark.slow
+def test_a_group_is_swept_for_each_of_its_packages_and_what_is_written_last_holds(tmp_path):
+    files = {
+        "config": "defaults: [{db@source: a}, {db@target: b}, {override hydra/sweeper: greyhound}]\nx: 0\n"
+        "hydra: {sweeper: {workers: 1, progress: false, budget: 6, params: {x: 'interval(0, 1)'}}}",
+        "db/a": "host: 1",
+        "db/b": "host: 2",
+    }
+    for name, text in files.items():
+        (tmp_path / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "conf" / f"{name}.yaml").write_text(text)
+    (tmp_path / "app.py").write_text(
+        "import hydra\n\n@hydra.main(config_path='conf', config_name='config', version_base='1.3')\n"
+        "def main(cfg):\n    return 100 * cfg.x + 10 * cfg.source.host + cfg.target.host\n\nmain()\n"
+    )
+    sweeps = ["db@source=choice(a,b)", "db@target=choice(a,b)", "x=3", "hydra.sweep.dir=sweep"]
+    subprocess.run([sys.executable, "app.py", "-m", *sweeps], cwd=tmp_path, capture_output=True, check=True)
+    trials = Study.load(tmp_path / "sweep" / "greyhound.db").trials
+    assert trials[0].params == {"db@source": "a", "db@target": "b"}, "the application's own choices are the default"
+    assert sorted(trial.metrics["value"] for trial in trials) == [311, 312, 321, 322]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [(), ("hydra.sweep.dir=a b/c",), ("hydra.sweeper.storage=tune.db",)])
 def test_the_last_line_goes_on_with_the_study(tmp_path, given):
     done = tiny(tmp_path, "hydra.sweeper.budget=1 trials", "+x=interval(0, 1)", *given)

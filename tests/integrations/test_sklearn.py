@@ -12,14 +12,17 @@ import pytest
 from scipy import stats
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
-from sklearn.datasets import load_iris, make_classification
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_iris, make_classification, make_multilabel_classification
 from sklearn.decomposition import PCA
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import BayesianRidge, LogisticRegression, SGDClassifier
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -127,6 +130,23 @@ def test_every_way_to_write_a_space():
     assert (low["k"], high["k"]) == (scalers[0], "passthrough")
 
 
+def test_values_that_a_list_repeats_are_tried_once():
+    space = {"max_depth": np.linspace(1, 3, 6).astype(int), "max_features": [1, 1.0, 1]}
+    assert translate(space).space["max_depth"] == gh.Ordinal([1, 2, 3])
+    tuned = search(None, space, n_trials=20).fit(*IRIS)
+    tried = {(params["max_depth"], type(params["max_features"])) for params in tuned.cv_results_["params"]}
+    assert len(tried) == len(tuned.cv_results_["params"]) == 6
+
+
+def test_distributions_without_arguments_are_read_as_they_are():
+    given = {"a": stats.rv_discrete(values=([1, 5, 8.5], [0.2, 0.3, 0.5])), "b": stats.uniform, "c": stats.norm}
+    found = translate(given)
+    drawn = [found.params(found.space.decode([unit] * 3)) for unit in np.linspace(0, 1, 50)]
+    assert {(params["a"], type(params["a"])) for params in drawn} == {(1, int), (5, int), (8.5, float)}
+    assert found.space["b"] == gh.Float(0.0, 1.0)
+    assert -3.2 < drawn[0]["c"] < 0 < drawn[-1]["c"] < 3.2
+
+
 def test_a_list_of_spaces_keeps_what_was_said_of_parameters():
     given = {
         "a": gh.Float(0.1, 1.0, log=True, default=0.5, prior=(0.3, 0.9)),
@@ -177,6 +197,14 @@ def test_nested_cross_validation_and_workers():
     assert two.best_score_ == pytest.approx(one.best_score_, abs=0.05)
 
 
+def test_settings_of_scikit_learn_hold_in_worker_processes():
+    columns = ColumnTransformer([("scale", MinMaxScaler(), ["pca0", "pca1"])])
+    pipeline = make_pipeline(PCA(2), columns, DecisionTreeClassifier(random_state=0))
+    with config_context(transform_output="pandas"):
+        tuned = search(pipeline, {"decisiontreeclassifier__max_depth": [2, 3]}, n_jobs=2, error_score="raise")
+        assert tuned.fit(*IRIS).best_score_ > 0.9
+
+
 def test_racing_gives_up_what_cannot_win_and_finds_the_same_winner():
     X, y = make_classification(300, 10, n_informative=5, random_state=0)
     space = {"n_neighbors": (1, 150), "weights": ["uniform", "distance"]}
@@ -225,6 +253,19 @@ class Weighed(TransformerMixin, BaseEstimator):
         return X
 
 
+@pytest.mark.parametrize(
+    ("classifier", "name"),
+    [
+        (MLPClassifier((4,), random_state=0), "alpha"),
+        (MultiOutputClassifier(SGDClassifier(random_state=0)), "estimator__alpha"),
+    ],
+)
+def test_passes_take_several_labels_a_sample(classifier, name):
+    X, y = make_multilabel_classification(n_classes=3, random_state=0)
+    tuned = search(classifier, {name: [1e-4, 1e-2]}, passes=2, error_score="raise").fit(X, y)
+    assert tuned.predict(X).shape == y.shape
+
+
 def test_passes_take_the_arguments_of_a_pipelines_steps():
     X, y = make_classification(200, 6, random_state=0)
     space = {"sgdclassifier__alpha": [0.01]}
@@ -264,9 +305,11 @@ def test_passes_take_the_arguments_of_a_pipelines_steps():
             r"race must be True, False, the name of a scheduler, or one such as .*; got 0\.1",
         ),
         ({"race": None}, "race must be True, False, the name of a scheduler"),
+        ({"callbacks": print}, "callbacks: give a list of functions of a study and a trial; got <"),
+        ({"callbacks": [3]}, r"callbacks: give a list of functions of a study and a trial; got \[3\]"),
     ],
 )
-def test_passes_and_races_that_are_none_are_told_in_a_sentence(options, message):
+def test_passes_races_and_callbacks_that_are_none_are_told_in_a_sentence(options, message):
     with pytest.raises(StudyError, match=message):
         search(GaussianNB(), {"var_smoothing": [1e-9, 1e-8]}, **options).fit(*IRIS)
     assert search(GaussianNB(), {"var_smoothing": [1e-9, 1e-8]}, passes=np.int64(2)).fit(*IRIS).best_score_ > 0.9
@@ -303,6 +346,34 @@ def test_fits_that_fail():
         search(Fragile(), {"x": (0.6, 1.0)}).fit(*IRIS)
 
 
+def test_infinite_scores_rank_last():
+    def score(tree, X, y):
+        return -np.inf if tree.max_depth == 2 else tree.score(X, y)
+
+    tuned = search(None, {"max_depth": [1, 2, 3]}, scoring=score, race=False).fit(*IRIS)
+    assert tuned.best_params_ == {"max_depth": 3}
+    ranks = dict(zip(tuned.cv_results_["param_max_depth"], tuned.cv_results_["rank_test_score"], strict=True))
+    assert ranks == {3: 1, 1: 2, 2: 3}
+    assert tuned.cv_results_["mean_test_score"].min() == -np.inf
+
+
+def test_the_mean_of_a_candidate_is_nan_where_one_fold_failed():
+    class Late(Fragile):
+        def fit(self, X, y):
+            self.x = self.x if len(X) < 100 else 0.0
+            return super().fit(X, y)
+
+    splits = [(np.arange(100), np.arange(100, 150)), (np.arange(90), np.arange(90, 150))]
+    with pytest.warns(FitFailedWarning):
+        tuned = search(Late(), {"x": [0.1, 0.9]}, cv=splits).fit(*IRIS)
+    results = tuned.cv_results_
+    failed = results["params"].index({"x": 0.9})
+    assert results["n_splits_done"].tolist() == [2, 2]
+    assert np.isfinite(results["split0_test_score"]).all()
+    assert np.isnan(results["mean_test_score"]).tolist() == [at == failed for at in range(2)]
+    assert results["rank_test_score"][failed] == 2
+
+
 def test_several_metrics_without_a_choice_are_several_objectives():
     tuned = search(scoring=["accuracy", "f1_macro"], refit=False, n_trials=5).fit(*IRIS)
     assert [objective.metric for objective in tuned.study_.history.objectives] == ["accuracy", "f1_macro"]
@@ -324,6 +395,12 @@ def test_a_scoring_function_may_give_several_metrics():
     tuned = search(scoring=both, refit="right").fit(*IRIS)
     assert tuned.best_score_ == tuned.cv_results_["mean_test_right"].max()
     assert "mean_test_wrong" in tuned.cv_results_
+    tuned = search(scoring=both, refit=False).fit(*IRIS)
+    assert [objective.metric for objective in tuned.study_.history.objectives] == ["right", "wrong"]
+    assert tuned.multimetric_
+    tuned = search(scoring=both, refit=lambda results: int(np.argmin(results["mean_test_wrong"]))).fit(*IRIS)
+    assert tuned.best_index_ == tuned.cv_results_["mean_test_right"].argmax()
+    assert not search(scoring=lambda tree, X, y: tree.score(X, y), refit=False).fit(*IRIS).multimetric_
     assert search(scoring=make_scorer(lambda y, guess: -float((y != guess).mean()))).fit(*IRIS).best_score_ > -0.1
 
 

@@ -44,7 +44,8 @@ def sweep(
     omegaconf = require("omegaconf", "hydra")
     parser = require("hydra.core.override_parser.overrides_parser", "hydra").OverridesParser
     overrides = parser.create(config_loader=hydra_context.config_loader).parse_overrides(list(arguments))
-    swept = {each.key_or_group: each for each in overrides if each.is_sweep_override()}
+    last = {each.get_key_element().lstrip("+~"): each for each in overrides}  # what is written later holds
+    swept = {name: each for name, each in last.items() if each.is_sweep_override()}
     if not swept:
         raise EvaluationError("there is nothing to sweep: write for example 'lr=tag(log, interval(1e-4, 1e-1))'.")
     _check_launcher(config)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from greyhound._lazy import require
+from greyhound.events import Event
+from greyhound.history import History
 from greyhound.integrations.loggers.base import Logger, final, named
 from greyhound.trial import Trial, TrialState
 
@@ -17,8 +19,9 @@ _STATUS = {TrialState.COMPLETED: "FINISHED", TrialState.STOPPED: "FINISHED", Tri
 class MLflow(Logger):
     """Writes to a tracking server or a local store.
 
-    study: names the parent run, and the study when it goes on: its runs are found again by it. experiment: its
-    name. tracking_uri: such as "sqlite:///mlflow.db"; by default as MLflow is set up. Needs the extra "mlflow".
+    study: names the parent run. When a study goes on its runs are found again by that name and by when they began, so
+    that another study of the name has runs of its own. experiment: its name. tracking_uri: such as
+    "sqlite:///mlflow.db"; by default as MLflow is set up. Needs the extra "mlflow".
     """
 
     def __init__(self, study: str, experiment: str = "greyhound", tracking_uri: str | None = None) -> None:
@@ -31,15 +34,22 @@ class MLflow(Logger):
         self._client: Any = None
         self._experiment = ""
         self._parent = ""
+        self._began = 0.0
         self._runs: dict[int, str] = {}
+
+    def __call__(self, history: History, event: Event) -> None:
+        """Take note of an event, and of when the study began."""
+        if len(history):
+            self._began = history.trial(0).started
+        super().__call__(history, event)
 
     def begin(self, trial: Trial) -> None:
         """Find or make the trial's run, and its parameters."""
         self._connect()
-        run = self._runs.get(trial.number) or self._find(str(trial.number))
+        tags = self._tags(str(trial.number), trial.started)
+        run = self._runs.get(trial.number) or self._find(tags)
         if run is None:
-            tags = {"mlflow.parentRunId": self._parent, "greyhound.trial": str(trial.number)}
-            run = self._create(f"trial {trial.number}", tags)
+            run = self._create(f"trial {trial.number}", {**tags, "mlflow.parentRunId": self._parent})
             for name, value in trial.params.items():
                 self._client.log_param(run, _allowed(name), value)
         else:
@@ -90,15 +100,19 @@ class MLflow(Logger):
         found = client.get_experiment_by_name(self._experiment_name)
         self._experiment = found.experiment_id if found else client.create_experiment(self._experiment_name)
         self._client = client
-        self._parent = self._find("study") or self._create(self._study, {"greyhound.trial": "study"})
+        tags = self._tags("study", self._began)
+        self._parent = self._find(tags) or self._create(self._study, tags)
+
+    def _tags(self, trial: str, began: float) -> dict[str, str]:
+        """What tells a run from all others. trial: its number, or "study" for the parent."""
+        return {"greyhound.study": self._tag, "greyhound.trial": trial, "greyhound.began": repr(began)}
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
-        run = self._client.create_run(self._experiment, run_name=name, tags={**tags, "greyhound.study": self._tag})
-        return str(run.info.run_id)
+        return str(self._client.create_run(self._experiment, run_name=name, tags=tags).info.run_id)
 
-    def _find(self, trial: str) -> str | None:
-        named = f"tags.`greyhound.study` = '{self._tag}' and tags.`greyhound.trial` = '{trial}'"
-        found = self._client.search_runs([self._experiment], named, max_results=1)
+    def _find(self, tags: Mapping[str, str]) -> str | None:
+        query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        found = self._client.search_runs([self._experiment], query, max_results=1)
         return str(found[0].info.run_id) if found else None
 
 

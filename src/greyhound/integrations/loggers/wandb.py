@@ -17,8 +17,9 @@ _UNFIT = r"[:;,#?/']|^\s"
 class WandB(Logger):
     """Writes runs; `wandb sync` sends them later, if they are written offline.
 
-    study: the group of the runs, and part of their ids, by which a trial that goes on finds its run again. project:
-    theirs. mode: "offline" or "online". folder: where files are written. Needs the extra "wandb".
+    study: the group of the runs, and part of their ids, by which a trial that goes on finds its run again. Another part
+    is when the trial began, so that trials of another study of the name have runs of their own. project: theirs.
+    mode: "offline" or "online". folder: where files are written. Needs the extra "wandb".
     """
 
     def __init__(self, study: str, project: str = "greyhound", mode: str = "offline", folder: str | Path = ".") -> None:
@@ -37,7 +38,7 @@ class WandB(Logger):
             project=self._project,
             group=self._study,
             name=f"{self._study}-{trial.number}",
-            id=f"{named(self._study, _UNFIT)}-{trial.number}-{trial.seed:x}",
+            id=f"{named(self._study, _UNFIT)}-{trial.number}-{round(1e6 * trial.started):x}",
             config=dict(trial.params),
             dir=str(self._folder),
             mode=self._mode,

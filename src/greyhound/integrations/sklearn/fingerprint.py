@@ -30,7 +30,7 @@ def fingerprint(folds: Folds, seed: int | None = None) -> str:
     """
     told: dict[str, Any] = {field.name: getattr(folds, field.name) for field in fields(folds)}
     told["seed"] = seed
-    del told["kept"]
+    del told["kept"], told["config"]
     told["translation"] = (dict(folds.translation.names), dict(folds.translation.meanings))
     return str(_Hasher(hash_name="sha1").hash(told))
 

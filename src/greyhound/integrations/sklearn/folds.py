@@ -7,19 +7,23 @@ the models of all folds.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from sklearn import get_config
+import numpy as np
+from sklearn import config_context, get_config
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
 from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_method_params
 
 from greyhound.errors import StudyError
@@ -35,7 +39,8 @@ class Folds:
     error_score: the score of a fit that failed, or "raise". objectives: metrics of which the mean over the folds
     is reported under their own names; names: all metrics, as far as they are known. passes: None, or how many
     passes of `partial_fit` a training has. kept: whether finished
-    folds, or half-trained models, go into a checkpoint.
+    folds, or half-trained models, go into a checkpoint. config: scikit-learn's settings, which hold in every worker;
+    by default those of the process that makes this.
     """
 
     estimator: Any
@@ -52,13 +57,27 @@ class Folds:
     score_params: Mapping[str, Any]
     passes: int | None = None
     kept: bool = False
+    config: Mapping[str, Any] = field(default_factory=get_config)
 
     def __call__(self, trial: LiveTrial) -> None:
         """Train and report a trial. An exception of the estimator's passes where error_score is "raise"."""
-        if self.passes is None:
-            self._fold_by_fold(trial)
-        else:
-            self._pass_by_pass(trial)
+        with config_context(**self.config):
+            if self.passes is None:
+                self._fold_by_fold(trial)
+            else:
+                self._pass_by_pass(trial)
+
+    def metric_names(self) -> list[str]:
+        """The names of the metrics that scoring gives, of the estimator as it is on the first fold.
+
+        "score" alone where that cannot be fitted or scored.
+        """
+        model, metrics = _Model(self, {}, 0), dict[str, float]()
+        with contextlib.suppress(Exception):  # a candidate that can be fitted will tell
+            model.fit()
+            model.score(metrics)
+        prefix = "split0_test_"
+        return [key.removeprefix(prefix) for key in metrics if key.startswith(prefix)] or ["score"]
 
     def explain(self, configuration: Mapping[str, Any]) -> None:
         """Go through all folds of a configuration here, to raise what a worker met.
@@ -184,11 +203,16 @@ def one_pass(estimator: Any, X: Any, y: Any, params: Mapping[str, Any]) -> None:
         if len(before):
             X = before.fit_transform(X, y, **of_others) if fresh else before.transform(X)
     if is_classifier(last):
-        import numpy as np
-
-        last.partial_fit(X, y, classes=np.unique(y), **params)
+        last.partial_fit(X, y, classes=_classes(last, y), **params)
     else:
         last.partial_fit(X, y, **params) if y is not None else last.partial_fit(X, **params)
+
+
+def _classes(classifier: Any, y: Any) -> Any:
+    """The classes in y; a list of those of each column where the classifier trains a model a column."""
+    if get_tags(classifier).target_tags.single_output:
+        return unique_labels(y)
+    return [unique_labels(column) for column in np.asarray(y).T]
 
 
 def _of_steps(pipeline: Pipeline, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -245,8 +269,6 @@ class _Models:
         self.models = models
 
     def state_dict(self) -> dict[str, Any]:
-        import numpy as np
-
         pickled = pickle.dumps([model.estimator for model in self.models])
         return {"pickled": np.frombuffer(pickled, np.uint8).copy()}
 

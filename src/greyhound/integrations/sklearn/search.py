@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ from greyhound.storage import Journal, open_journal
 from greyhound.study import Study
 from greyhound.trial import FAILED_STATES, Trial, TrialState
 from greyhound.tuning import drive, make_executor
+from greyhound.values import show
 
 if TYPE_CHECKING:
     from greyhound.history import History
@@ -164,6 +165,8 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
             score_params=routed.scorer.score,
             passes=passes,
         )
+        if callable(self.scoring) and (callable(self.refit) or not self.refit):
+            folds.names = folds.objectives = folds.metric_names()
         context = None
         if hasattr(self, "_init_callback_context"):  # scikit-learn's own callbacks, from its version 1.9 on
             context = self._init_callback_context(max_subtasks=0)
@@ -200,6 +203,9 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
         return (several, several) if several else (["score"], ["score"])
 
     def _search(self, folds: Folds) -> Study:
+        callbacks: Any = self.callbacks or ()
+        if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks)):
+            raise StudyError(f"callbacks: give a list of functions of a study and a trial; got {show(callbacks)}.")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         steps = folds.passes or self.n_splits_
         scheduler = self._scheduler(steps, len(folds.objectives))
@@ -226,7 +232,7 @@ class GreyhoundSearchCV(BaseSearchCV):  # type: ignore[misc]
             gpus_per_trial=0,
             trial_timeout_s=timeout_s,
         )
-        watch = _Watch(study, self.callbacks or (), self.verbose, raises=self.error_score == "raise")
+        watch = _Watch(study, list(callbacks), self.verbose, raises=self.error_score == "raise")
         interrupted = False
         try:
             interrupted = drive(study, executor, watch)

@@ -127,8 +127,8 @@ def _range(value: tuple[Any, ...]) -> Parameter:
 
 
 def _distribution(given: Any) -> tuple[Parameter, Callable[[Any], Any] | None]:
-    """A frozen distribution of scipy: the three usual ones as ranges, any other by its quantiles."""
-    name = getattr(getattr(given, "dist", None), "name", "")
+    """A distribution of scipy, frozen or not: the three usual ones as ranges, any other by its quantiles."""
+    name = getattr(_unfrozen(given), "name", "")
     low, high = (as_scalar(end) for end in given.support())
     if name == "uniform":
         return Float(low, high), None
@@ -148,7 +148,13 @@ class _Quantile:
 
     def __call__(self, quantile: float) -> Any:
         value = max(as_scalar(self.distribution.ppf(quantile)), as_scalar(self.distribution.support()[0]))
-        return int(value) if hasattr(self.distribution.dist, "pmf") else value
+        discrete = hasattr(_unfrozen(self.distribution), "pmf")
+        return int(value) if discrete and value == int(value) else value
+
+
+def _unfrozen(distribution: Any) -> Any:
+    """What a frozen distribution was made of; one that needs no arguments is taken as it is."""
+    return getattr(distribution, "dist", distribution)
 
 
 @dataclass(frozen=True)
@@ -162,7 +168,7 @@ class _Labelled:
 
 
 def _choices(values: list[Any], ordered: bool = False) -> tuple[Parameter, Callable[[Any], Any] | None]:
-    """A list of values: in order where they are rising numbers; by label where they are objects."""
+    """A list of values, each once: in order where they are rising numbers; by label where they are objects."""
     plain = [as_scalar(value) for value in values]
     if ordered and all(_is_number(value) for value in plain):
         plain = sorted(set(plain))
@@ -170,6 +176,7 @@ def _choices(values: list[Any], ordered: bool = False) -> tuple[Parameter, Calla
         labels = [_label(value) for value in plain]
         distinct = [name if labels.count(name) == 1 else f"{name} {at}" for at, name in enumerate(labels)]
         return Categorical(distinct), _Labelled(dict(zip(distinct, values, strict=True)))
+    plain = list({(type(value), value): value for value in plain}.values())
     if len(plain) > 2 and all(_is_number(value) for value in plain) and all(a < b for a, b in pairwise(plain)):
         return Ordinal(plain), None
     return Categorical(plain), None
