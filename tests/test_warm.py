@@ -58,6 +58,20 @@ def test_knowledge_is_kept_in_the_new_study(tmp_path):
         assert len(study.history.queue) == 3
 
 
+def test_knowledge_of_conditions_on_tuples_is_read_again(tmp_path):
+    space = gh.Space(
+        x=gh.Categorical([(1, 2), (3,)]),
+        y=gh.Float(0.0, 1.0, when={"x": [(3,)]}),
+    )
+    old = gh.Study(space, minimize="loss", scheduler="none", budget="8 trials", sampler="random")
+    while (trial := old.ask()) is not None:
+        old.tell(trial, loss=trial.params.get("y", 1.0))
+    with gh.Study(space, minimize="loss", warm_start=old, storage=tmp_path / "new.db") as study:
+        kept = study.settings.known
+    with gh.Study.load(tmp_path / "new.db") as study:
+        assert study.settings.known == kept
+
+
 def test_trials_are_mapped_to_the_new_space():
     old = studied(sampler="random", trials=40)
     space = gh.Space(
