@@ -55,11 +55,13 @@ def test_weights_are_chances_and_rule_nothing_out():
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        ([1], "weights must hold a number for each of the 2 choices; got \\[1\\]"),
+        ([1], "weights must be a list with a number for each of the 2 choices, in their order; got \\[1\\]"),
+        ({32: 3, 16: 1}, "weights must be a list .*, in their order; got \\{32: 3, 16: 1\\}"),
+        ({1, 2}, "weights must be a list"),
         ([1, -1], "weights must be at least 0, one of them above"),
         ([0, 0], "weights must be at least 0, one of them above"),
         (["a", 1], "a weight"),
-        (3, "weights must hold a number for each of the 2 choices"),
+        (3, "weights must be a list with a number for each of the 2 choices"),
     ],
 )
 def test_wrong_weights_are_told(weights, said):
@@ -79,6 +81,7 @@ def test_a_guess_alone_is_held_by_half():
     assert gh.Float(0.0, 1.0, prior=0.3).prior == (0.3, 0.5)
     assert gh.Categorical([(1, 2), (3, 4)], prior=(1, 2)).prior == ((1, 2), 0.5)
     assert gh.Categorical([(1, 2), (3, 4)], prior=((3, 4), 0.9)).prior == ((3, 4), 0.9)
+    assert gh.Float(0.0, 1.0, prior=(np.float32(0.5), np.float32(0.75))).prior == (0.5, 0.75)
 
 
 @pytest.mark.parametrize(
