@@ -128,6 +128,17 @@ def test_a_default_that_is_the_guess_is_not_tried_again():
     assert study.ask().params["x"] != pytest.approx(3e-4)
 
 
+@pytest.mark.parametrize("sampler", ["random", "sobol"])
+def test_a_default_without_the_parameter_that_is_guessed_at_does_not_have_the_guess(sampler):
+    space = gh.Space(
+        kind=gh.Categorical(["sgd", "adamw"], default="adamw", weights=[1, 0]),
+        momentum=gh.Float(0.0, 0.99, default=0.0, prior=0.9, when={"kind": "sgd"}),
+    )
+    study = gh.Study(space, minimize="loss", sampler=sampler, scheduler="none")
+    assert study.ask().params == {"kind": "adamw"}
+    assert study.ask().params == {"kind": "sgd", "momentum": 0.9}
+
+
 @pytest.mark.parametrize("sampler", [Random(), Sobol()])
 def test_points_without_a_model_gather_around_a_guess_and_then_less(sampler):
     space = gh.Space(x=gh.Float(0.0, 1.0, prior=(0.1, 0.9)))
