@@ -36,6 +36,20 @@ def test_the_best_of_the_source_are_tried_first(tmp_path):
     assert [trial.params for trial in asked] == [trial.params for trial in best]
 
 
+def test_what_breaks_a_limit_is_tried_behind_all_that_keeps_to_it():
+    def limited(limit, **options):
+        study = gh.Study(SPACE, minimize="loss", subject_to=limit, scheduler="none", sampler="random", **options)
+        while len(study.trials) < 12 and (trial := study.ask()) is not None:
+            study.tell(trial, loss=trial.params["x"], memory=1.0 - trial.params["x"])
+        return study
+
+    old = limited("memory <= 0.9")
+    for limit, least in (("memory <= 0.3", 0.7), ("memory <= 0.9", 0.1)):
+        first = limited(limit, warm_start=old).trials[:3]
+        kept = sorted(trial.params["x"] for trial in old.trials if trial.params["x"] >= least)
+        assert [trial.params["x"] for trial in first] == kept[:3]
+
+
 @pytest.mark.parametrize("source", [5, True, [None], {"a": 1}])
 def test_what_is_no_study_is_told_in_a_sentence(source):
     with pytest.raises(

@@ -126,7 +126,7 @@ class Study:
         if warm_start:
             from greyhound.warm import read_known
 
-            wanted = replace(wanted, known=read_known(warm_start, space, wanted.objectives))
+            wanted = replace(wanted, known=read_known(warm_start, space, wanted.objectives, wanted.limits))
         made = strategy.make_sampler(sampler), strategy.make_scheduler(scheduler, wanted)
         self._setup(open_journal(storage, name), space, clock, checkpoints, checkpoint_quota, callbacks)
         self.sampler, self.scheduler = made
