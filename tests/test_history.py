@@ -259,8 +259,10 @@ def test_parameters_named_by_the_training_make_the_space():
         ev.Suggested(2.0, 0, "x", 0.5, Float(0.0, 1.0).to_dict()),
         ev.Suggested(2.0, 1, "x", 3.0, Float(0.0, 4.0).to_dict()),
         ev.Suggested(2.0, 1, "kind", "b", Categorical(["a", "b"]).to_dict()),
+        ev.Suggested(2.0, 0, "kind", 3, Int(1, 9).to_dict()),  # of another kind than where it was named first
     ]  # fmt: skip
     history = History.of(events)
+    assert history.trial(0).params == {"x": 0.5}
     assert history.space == Space(x=Float(0.0, 4.0), kind=Categorical(["a", "b"]))
     assert history.X.tolist() == [[0.125, 0.5], [0.75, 0.75]]
     assert history.active.tolist() == [[True, False], [True, True]]

@@ -405,6 +405,24 @@ def test_defaults_complete_a_configuration():
     assert Space(a=Bool(default=True), b=Bool()).default() is None
 
 
+@pytest.mark.parametrize("given", [{"n": 2.0}, {"n": np.int64(2)}, {"n": 1, "shape": [3]}, {"n": 1, "shape": (3,)}])
+def test_defaults_follow_from_values_in_any_form(given):
+    space = Space(
+        n=Int(1, 3),
+        shape=Categorical([(1, 2), (3,)], default=(1, 2)),
+        deep=Float(0.0, 1.0, default=0.5, when={"n": 2}),
+        wide=Float(0.0, 1.0, default=0.2, when={"shape": [(3,)]}),
+    )
+    added = {"deep": 0.5} if given["n"] == 2 else {"wide": 0.2}
+    assert space.complete(given).items() >= added.items()
+    assert space.validate(space.complete(given)).keys() == {"n", "shape", *added}
+
+
+def test_wrong_values_are_left_for_validate_to_refuse():
+    space = Space(shape=Categorical([(1, 2), (3,)]), wide=Float(0.0, 1.0, default=0.2, when={"shape": [(3,)]}))
+    assert space.complete({"shape": {"a": 1}}) == {"shape": {"a": 1}}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -197,6 +197,19 @@ def test_an_optuna_objective_is_pruned_by_a_scheduler():
     assert study.history.count(TrialState.FAILED) == 0
 
 
+@pytest.mark.parametrize("workers", [2, "serial"])
+def test_a_trial_fails_that_names_a_parameter_of_another_kind_than_others(workers, tmp_path):
+    def objective(trial):
+        return trial.suggest_float("depth", 1, 8) if trial.number == 2 else trial.suggest_int("depth", 1, 8)
+
+    path = tmp_path / "study.db"
+    gh.tune(objective, minimize="value", budget=6, workers=workers, storage=path, progress=False).close()
+    with gh.Study.load(path) as study:
+        (failed,) = study.history.select(TrialState.FAILED)
+        assert study.history.count(TrialState.COMPLETED) == 5
+    assert failed.error.startswith("depth: was int and cannot become float; give the new one a new name")
+
+
 def test_an_existing_study_is_continued(tmp_path):
     options = {"maximize": "score", "max_steps": 3, "workers": 2, "storage": tmp_path / "study.db", **QUIET}
     gh.tune(climb, SPACE, budget=4, scheduler="none", **options).close()

@@ -36,6 +36,20 @@ def test_the_best_of_the_source_are_tried_first(tmp_path):
     assert [trial.params for trial in asked] == [trial.params for trial in best]
 
 
+def test_what_breaks_a_limit_is_tried_behind_all_that_keeps_to_it():
+    def limited(limit, **options):
+        study = gh.Study(SPACE, minimize="loss", subject_to=limit, scheduler="none", sampler="random", **options)
+        while len(study.trials) < 12 and (trial := study.ask()) is not None:
+            study.tell(trial, loss=trial.params["x"], memory=1.0 - trial.params["x"])
+        return study
+
+    old = limited("memory <= 0.9")
+    for limit, least in (("memory <= 0.3", 0.7), ("memory <= 0.9", 0.1)):
+        first = limited(limit, warm_start=old).trials[:3]
+        kept = sorted(trial.params["x"] for trial in old.trials if trial.params["x"] >= least)
+        assert [trial.params["x"] for trial in first] == kept[:3]
+
+
 @pytest.mark.parametrize("source", [5, True, [None], {"a": 1}])
 def test_what_is_no_study_is_told_in_a_sentence(source):
     with pytest.raises(
@@ -56,6 +70,20 @@ def test_knowledge_is_kept_in_the_new_study(tmp_path):
     with gh.Study(SPACE, minimize="loss", storage=tmp_path / "new.db") as study:  # told nothing new, it keeps it
         assert len(study.settings.known) == 1
         assert len(study.history.queue) == 3
+
+
+def test_knowledge_of_conditions_on_tuples_is_read_again(tmp_path):
+    space = gh.Space(
+        x=gh.Categorical([(1, 2), (3,)]),
+        y=gh.Float(0.0, 1.0, when={"x": [(3,)]}),
+    )
+    old = gh.Study(space, minimize="loss", scheduler="none", budget="8 trials", sampler="random")
+    while (trial := old.ask()) is not None:
+        old.tell(trial, loss=trial.params.get("y", 1.0))
+    with gh.Study(space, minimize="loss", warm_start=old, storage=tmp_path / "new.db") as study:
+        kept = study.settings.known
+    with gh.Study.load(tmp_path / "new.db") as study:
+        assert study.settings.known == kept
 
 
 def test_trials_are_mapped_to_the_new_space():

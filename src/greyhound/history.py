@@ -6,9 +6,9 @@ that changed since they were last read. Folding the events one by one or all at 
 process or another, gives the same history.
 
 Where events contradict each other the first in journal order holds: a second claim of a trial
-number, of a queued configuration or of a paused trial is void, as are a step reported twice, and the
-end of a run by a process that no longer owns the trial, or its being put back. What is reported of a step in several
-parts is put together.
+number, of a queued configuration or of a paused trial is void, as are a step reported twice, a parameter named
+by a training that is of another kind in others, and the end of a run by a process that no longer owns the trial, or its
+being put back. What is reported of a step in several parts is put together.
 """
 
 from __future__ import annotations
@@ -371,10 +371,12 @@ class History:
         row = self._row(event.trial)
         if row is None or event.name in row.params:
             return
-        row.params[event.name] = event.value
-        row.record = None
         seen = parameter_from_dict(event.name, event.parameter)
         known: dict[str, Parameter] = dict(self.space.parameters)
+        if event.name in known and known[event.name].kind != seen.kind:
+            return
+        row.params[event.name] = event.value
+        row.record = None
         merged = widen(known[event.name], seen) if event.name in known else seen
         if known.get(event.name) != merged:
             self.space = Space({**known, event.name: merged})

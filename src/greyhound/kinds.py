@@ -339,9 +339,13 @@ class Categorical(_Listed):
         self._check_choices("choices")
         if self.weights is None:
             return
-        given = list(self.weights) if isinstance(self.weights, Iterable) else []
+        listed = isinstance(self.weights, Iterable) and not isinstance(self.weights, (Mapping, Set))
+        given = list(self.weights) if listed else []
         if len(given) != len(self.choices):
-            raise SpaceError(f"weights must hold a number for each of the {len(self.choices)} choices; got {given}.")
+            raise SpaceError(
+                f"weights must be a list with a number for each of the {len(self.choices)} choices, in their order; "
+                f"got {show(self.weights)}."
+            )
         weights = tuple(as_number(weight, "a weight") for weight in given)
         if min(weights) < 0 or not 0 < sum(weights) < math.inf:
             raise SpaceError(f"weights must be at least 0, one of them above; got {given}.")

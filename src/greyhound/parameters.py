@@ -24,7 +24,7 @@ from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
 
 from greyhound.errors import SpaceError
-from greyhound.values import as_conditions, as_json, exact, is_int, show
+from greyhound.values import as_conditions, as_json, as_scalar, exact, is_int, show
 
 
 class Unset(Enum):
@@ -163,7 +163,7 @@ class Parameter(ABC):
         if prior is None:
             return None
         pair = isinstance(prior, (tuple, list)) and len(prior) == 2 and not self.contains(prior)
-        guess, sure = prior if pair else (prior, 0.5)
+        guess, sure = (prior[0], as_scalar(prior[1])) if pair else (prior, 0.5)
         try:
             guess = self.canonical(guess)
         except SpaceError as error:

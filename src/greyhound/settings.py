@@ -21,7 +21,7 @@ _FIRST = 3
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What an earlier study found, in this study's space. losses: of the first objective, to minimise."""
+    """What an earlier study found, in this study's space, best first. losses: of the first objective, to minimise."""
 
     source: str
     params: tuple[Mapping[str, Any], ...]
@@ -29,8 +29,7 @@ class Known:
 
     def first(self) -> list[Mapping[str, Any]]:
         """The configurations that are worth trying first, best first."""
-        order = sorted(range(len(self.losses)), key=self.losses.__getitem__)
-        return [self.params[at] for at in order[:_FIRST]]
+        return list(self.params[:_FIRST])
 
     def to_json(self) -> dict[str, Any]:
         """JSON-safe values."""

@@ -228,10 +228,12 @@ class Space:
         """The configuration with missing parameters at their default, where they have one."""
         values: dict[str, Any] = {}
         for name in self._order:
+            parameter = self._parameters[name]
             if name in params:
-                values[name] = params[name]
-            elif self._exists(name, values) and self._parameters[name].has_default:
-                values[name] = self._parameters[name].default
+                if parameter.contains(params[name]):  # in the form of this space, in which conditions name it
+                    values[name] = parameter.canonical(params[name])
+            elif self._exists(name, values) and parameter.has_default:
+                values[name] = parameter.default
         return {**self._declared(values), **{name: params[name] for name in params if name not in values}}
 
     def default(self) -> dict[str, Any] | None:

@@ -22,11 +22,12 @@ from greyhound import events as ev
 from greyhound.analysis import ranking
 from greyhound.budget import Budget
 from greyhound.callbacks import Callback
-from greyhound.errors import StudyError
+from greyhound.errors import SpaceError, StudyError
 from greyhound.evaluators.direct import Direct
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.reporting import checked
 from greyhound.evaluators.reporting import number as as_number
+from greyhound.evolution import why_not
 from greyhound.files import Files
 from greyhound.history import History
 from greyhound.jobs import Answer, Choice, Constraint, Job, Note, Progress
@@ -46,7 +47,7 @@ from greyhound.settings import (
     read_seed,
     read_test,
 )
-from greyhound.space import Space
+from greyhound.space import Space, parameter_from_dict
 from greyhound.storage import Journal, folder_beside, open_journal, shown, study_names
 from greyhound.trial import FAILED_STATES, Params, Trial, TrialState, Verdict
 from greyhound.values import show
@@ -125,7 +126,7 @@ class Study:
         if warm_start:
             from greyhound.warm import read_known
 
-            wanted = replace(wanted, known=read_known(warm_start, space, wanted.objectives))
+            wanted = replace(wanted, known=read_known(warm_start, space, wanted.objectives, wanted.limits))
         made = strategy.make_sampler(sampler), strategy.make_scheduler(scheduler, wanted)
         self._setup(open_journal(storage, name), space, clock, checkpoints, checkpoint_quota, callbacks)
         self.sampler, self.scheduler = made
@@ -294,7 +295,10 @@ class Study:
 
     @in_turn
     def record(self, message: Note | Constraint | Choice) -> None:
-        """Keep what a training said of its trial: attributes, a constraint, a parameter that it named itself."""
+        """Keep what a training said of its trial: attributes, a constraint, a parameter that it named itself.
+
+        SpaceError where that parameter is of another kind in earlier trials.
+        """
         now = self._clock()
         if isinstance(message, Note):
             self._session.append(ev.Noted(now, message.number, json.loads(json.dumps(dict(message.attrs)))))
@@ -302,6 +306,9 @@ class Study:
             self._session.append(ev.Constrained(now, message.number, message.key, message.value))
         else:
             self._session.append(ev.Suggested(now, message.number, message.name, message.value, message.parameter))
+            if message.name not in self.history.trial(message.number).params:
+                named = parameter_from_dict(message.name, message.parameter)
+                raise SpaceError(f"{message.name}: {why_not(self.history.space[message.name], named)}")
 
     # What came of it
 

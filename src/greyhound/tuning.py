@@ -15,6 +15,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
@@ -291,6 +292,7 @@ class _Loop:
         self._next: LiveTrial | None = None  # asked for already, for the worker that is free next
         self._pausing_since: float | None = None
         self._retired: WorkerRetired | None = None
+        self._refused: dict[int, str] = {}  # why trials that still run have failed already
 
     def run(self) -> None:
         """Until there is nothing left to do."""
@@ -368,12 +370,18 @@ class _Loop:
                 self.executor.tell(message.number, Answer(verdict, until))
         elif isinstance(message, Outcome):
             self.running.discard(message.number)
+            if (why := self._refused.pop(message.number, None)) is not None:
+                message = replace(message, state=TrialState.FAILED, error=why)
             self._end(message)
         elif isinstance(message, WorkerRetired):
             self._retired = message
             self.display.warn(f"{message.worker} was taken out, {message.left} left: {message.why}")
         else:
-            study.record(message)
+            try:
+                study.record(message)
+            except SpaceError as error:
+                self._refused[message.number] = str(error)
+                self.executor.tell(message.number, Answer(Verdict.STOP))
 
     def _end(self, outcome: Outcome) -> None:
         state, error = outcome.state, outcome.error

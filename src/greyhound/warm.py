@@ -7,6 +7,7 @@ new study's own journal, so the sources may go.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from greyhound.errors import SpaceError, StudyError
 from greyhound.history import History
+from greyhound.numeric.limits import breach
 from greyhound.samplers.results import results, thinned
 from greyhound.settings import Known, goals
 from greyhound.storage import open_journal
@@ -22,16 +24,19 @@ from greyhound.values import show
 
 if TYPE_CHECKING:
     from greyhound.space import Space
-    from greyhound.trial import Objective
+    from greyhound.trial import Limit, Objective
 
 _MOST_TRIALS = 200
 """Of more trials of one source the better half of as many are kept, and of the others some from all ranks."""
 
 
-def read_known(sources: Any, space: Space | None, objectives: Sequence[Objective]) -> tuple[Known, ...]:
-    """The trials of earlier studies as trials of `space`.
+def read_known(
+    sources: Any, space: Space | None, objectives: Sequence[Objective], limits: Sequence[Limit]
+) -> tuple[Known, ...]:
+    """The trials of earlier studies as trials of `space`, the best first: those that keep to the limits, then others.
 
-    sources: a study, its file or database URL, or a list of these. A parameter that a trial did not have is taken at
+    sources: a study, its file or database URL, or a list of these. A limit whose metric a trial did not tell counts as
+    kept. A parameter that a trial did not have is taken at
     its default, else at its middle; a trial whose values are outside of the space is left out. StudyError
     where a source has not the same objective, or none of its trials fits.
     """
@@ -40,10 +45,10 @@ def read_known(sources: Any, space: Space | None, objectives: Sequence[Objective
         return ()
     if space is None or not len(space):
         raise StudyError("warm_start needs a declared space; earlier trials cannot be mapped to one named by run.")
-    return tuple(_known(source, space, objectives[0]) for source in listed)
+    return tuple(_known(source, space, objectives[0], limits) for source in listed)
 
 
-def _known(source: Any, space: Space, objective: Objective) -> Known:
+def _known(source: Any, space: Space, objective: Objective, limits: Sequence[Limit]) -> Known:
     history, label = _history(source)
     theirs = history.objectives[0]
     if theirs != objective:
@@ -51,8 +56,11 @@ def _known(source: Any, space: Space, objective: Objective) -> Known:
     told = results(history)
     mapped: dict[Any, tuple[dict[str, Any], float]] = {}
     losses = told.values[:, 0]
-    for at in np.argsort(losses, kind="stable"):
-        params = _mapped(history.trial(int(told.known[at])).params, space)
+    trials = [history.trial(int(number)) for number in told.known]
+    over = [[limit.over(trial.metrics.get(limit.metric, math.nan)) for limit in limits] for trial in trials]
+    broken = breach(np.array(over).reshape(len(trials), len(limits)).clip(min=0.0))
+    for at in np.lexsort((losses, broken)):
+        params = _mapped(trials[at].params, space)
         if params is not None:
             mapped.setdefault(space.key(params), (params, float(losses[at])))
     if not mapped:

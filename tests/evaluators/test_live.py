@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greyhound.errors import CheckpointError, StudyError, TrialPruned, TrialStopped
+from greyhound.errors import CheckpointError, SpaceError, StudyError, TrialPruned, TrialStopped
 from greyhound.evaluators import checkpoint
 from greyhound.evaluators.function import Function
 from greyhound.evaluators.live import LiveTrial
@@ -623,6 +623,14 @@ def test_a_wrong_range_fails_the_trial_and_says_why(job, line):
     outcome = Function(lambda trial: trial.suggest_float("lr", 1.0, 0.1))(job(params={}, define_by_run=True), line)
     assert outcome.state is TrialState.FAILED
     assert "lr: low must be below high; got low=1.0, high=0.1" in outcome.error.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["", 5, None, ["x"]])
+def test_a_parameter_s_name_is_text(name, job, line):
+    trial = LiveTrial(job(params={}, define_by_run=True), line)
+    with pytest.raises(SpaceError, match="a parameter's name must be text; got "):
+        trial.suggest_float(name, 0, 1)
+    assert line.sent == []
 
 
 # What the trial knows of itself

@@ -55,11 +55,13 @@ def test_weights_are_chances_and_rule_nothing_out():
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        ([1], "weights must hold a number for each of the 2 choices; got \\[1\\]"),
+        ([1], "weights must be a list with a number for each of the 2 choices, in their order; got \\[1\\]"),
+        ({32: 3, 16: 1}, "weights must be a list .*, in their order; got \\{32: 3, 16: 1\\}"),
+        ({1, 2}, "weights must be a list"),
         ([1, -1], "weights must be at least 0, one of them above"),
         ([0, 0], "weights must be at least 0, one of them above"),
         (["a", 1], "a weight"),
-        (3, "weights must hold a number for each of the 2 choices"),
+        (3, "weights must be a list with a number for each of the 2 choices"),
     ],
 )
 def test_wrong_weights_are_told(weights, said):
@@ -79,6 +81,7 @@ def test_a_guess_alone_is_held_by_half():
     assert gh.Float(0.0, 1.0, prior=0.3).prior == (0.3, 0.5)
     assert gh.Categorical([(1, 2), (3, 4)], prior=(1, 2)).prior == ((1, 2), 0.5)
     assert gh.Categorical([(1, 2), (3, 4)], prior=((3, 4), 0.9)).prior == ((3, 4), 0.9)
+    assert gh.Float(0.0, 1.0, prior=(np.float32(0.5), np.float32(0.75))).prior == (0.5, 0.75)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +126,17 @@ def test_a_default_that_is_the_guess_is_not_tried_again():
     study = gh.Study(space, minimize="loss", sampler="random", scheduler="none")
     assert study.ask().params == {"x": 3e-4}
     assert study.ask().params["x"] != pytest.approx(3e-4)
+
+
+@pytest.mark.parametrize("sampler", ["random", "sobol"])
+def test_a_default_without_the_parameter_that_is_guessed_at_does_not_have_the_guess(sampler):
+    space = gh.Space(
+        kind=gh.Categorical(["sgd", "adamw"], default="adamw", weights=[1, 0]),
+        momentum=gh.Float(0.0, 0.99, default=0.0, prior=0.9, when={"kind": "sgd"}),
+    )
+    study = gh.Study(space, minimize="loss", sampler=sampler, scheduler="none")
+    assert study.ask().params == {"kind": "adamw"}
+    assert study.ask().params == {"kind": "sgd", "momentum": 0.9}
 
 
 @pytest.mark.parametrize("sampler", [Random(), Sobol()])

@@ -27,7 +27,7 @@ from greyhound.evaluators.reporting import number as checked_number
 from greyhound.jobs import Answer, Channel, Choice, Constraint, Job, Note, Progress
 from greyhound.space import Categorical, Float, Int, Parameter
 from greyhound.trial import Verdict
-from greyhound.values import as_plain, did_you_mean, listed
+from greyhound.values import as_plain, did_you_mean, listed, show
 
 _SAVE_SHARE = 0.02
 """Share of the time that checkpoints between decisions may take."""
@@ -280,6 +280,8 @@ class LiveTrial:
         return self._suggest(name, lambda: Categorical(choices))
 
     def _suggest(self, name: str, declare: Callable[[], Parameter]) -> Any:
+        if not isinstance(name, str) or not name:
+            raise SpaceError(f"a parameter's name must be text; got {show(name)}.")
         self._asked.setdefault(name, declare)
         if name in self.params:
             return self.params[name]
@@ -294,8 +296,8 @@ class LiveTrial:
         value = self.job.suggestions.get(name)
         if name not in self.job.suggestions or not parameter.contains(value):
             value = parameter.decode(random.Random(f"{self.seed}/{name}").random())
-        self.params[name] = value
         self._channel.send(Choice(self.number, name, value, parameter.to_dict()))
+        self.params[name] = value
         return value
 
     # Reports

@@ -109,8 +109,10 @@ def guided(history: History, units: Floats, at: int, chance: float) -> Floats:
     pairs = list(zip(parameters, units.tolist(), strict=True))
     if at == len(history) and all(trial.source in _GIVEN for trial in history.trials):
         guesses = np.array([believed(p, unit) if p.prior is None else p.encode(p.prior[0]) for p, unit in pairs])
-        free = np.array([parameter.prior is None for parameter in parameters])
-        if not (free | ~history.active | np.isclose(history.X, guesses)).all(axis=1).any():
+        space = history.space
+        _, there = space.encode(space.decode(guesses.tolist()))
+        guessed = np.array([parameter.prior is not None for parameter in parameters]) & there
+        if not (~guessed | (history.active & np.isclose(history.X, guesses))).all(axis=1).any():
             return guesses
     beta = fading(history)
     if chance >= beta / (beta + at):
