@@ -139,6 +139,13 @@ def test_a_loss_that_exploded_leaves_the_doubts_about_others_as_they_were(explod
     assert _relative(doubts, np.append(losses[:-1], exploded)) == pytest.approx(_relative(doubts, losses))
 
 
+@pytest.mark.parametrize("exploded", [1e9, 1e300])
+def test_a_loss_that_exploded_counts_as_the_worst_other_by_logarithm(exploded):
+    losses = np.linspace(0.1, 2.0, 20)
+    log = TRANSFORMS["log"]
+    assert log(np.append(losses, exploded)) == pytest.approx(log(np.append(losses, 2.0)), abs=0.1)
+
+
 def test_a_smooth_bowl_is_followed_to_its_bottom():
     study = gh.Study(gh.Space(x=gh.Float(0.0, 1.0), y=gh.Float(0.0, 1.0)), minimize="loss", sampler=GP(), budget=30)
     while (trial := study.ask()) is not None:

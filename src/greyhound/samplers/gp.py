@@ -381,12 +381,17 @@ def _kept(losses: Floats, most: int) -> NDArray[np.intp]:
 
 
 def log_shifted(losses: Floats) -> Floats:
-    """ln of the distance to a little below the lowest: equal ratios near the best count equally."""
+    """ln of the distance to a little below the lowest: equal ratios near the best count equally.
+
+    What lies far out even so has exploded, and counts as the worst that has not: it would hide all other differences.
+    """
     low, median = losses.min(), np.median(losses)
     offset = 0.05 * (median - low)
     if offset <= 0:
         return gp.standardise(losses)
-    return gp.standardise(np.log(losses - low + offset))
+    logs = np.log(losses - low + offset)
+    calm, _ = tamed((logs - logs.min())[:, None], np.empty((0, 1)))
+    return gp.standardise(calm[:, 0])
 
 
 def copula(losses: Floats) -> Floats:
