@@ -210,6 +210,10 @@ def _load(descriptor: int) -> Evaluator:
     with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as data:
         evaluator: Evaluator = pickle.loads(data)
     os.close(descriptor)
+    if "cloudpickle" in sys.modules:  # then something of it came by value
+        from greyhound.executors.pickling import hand_on_by_value
+
+        hand_on_by_value()
     return evaluator
 
 
