@@ -29,6 +29,26 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot im
 SOURCE = Path(worker.__file__).parents[2]
 
 
+class Trainer:
+    """Holds on to itself, as a framework's trainer and its model do to each other."""
+
+    alive = 0
+
+    def __init__(self):
+        self.me = self
+        Trainer.alive += 1
+
+    def __del__(self):
+        Trainer.alive -= 1
+
+
+def leave(job, channel):
+    """Leave a trainer behind, and say how many others are still there."""
+    found = Trainer.alive
+    Trainer()
+    return Outcome(job.number, TrialState.COMPLETED, {"alive": found})
+
+
 def act(job, channel):
     """Do what the parameters say, in a worker."""
     told = dict(job.params)
@@ -156,6 +176,13 @@ def test_worker_is_replaced_after_out_of_memory_and_only_then():
         pids = [noted(loop, number)["pid"] for number in range(3)]
         assert pids[0] == pids[1] != pids[2]
         assert not psutil.pid_exists(pids[0])
+
+
+def test_what_a_training_left_in_cycles_is_freed_before_the_next():
+    with loop_on(one(leave)) as loop:
+        for number in range(2):
+            loop.run(do(number))
+            assert loop.outcome(number).metrics == {"alive": 0}
 
 
 def test_run_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path):
