@@ -178,6 +178,15 @@ def test_worker_is_replaced_after_out_of_memory_and_only_then():
         assert not psutil.pid_exists(pids[0])
 
 
+def test_worker_with_a_gpu_is_replaced_after_a_failure_which_may_have_broken_its_cuda_for_good(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with loop_on(Processes(act, 1)) as loop:
+        loop.run(do(0), do(1, **{"raise": "CUDA error: device-side assert triggered"}), do(2))
+        pids = [noted(loop, number)["pid"] for number in range(3)]
+        assert pids[0] == pids[1] != pids[2]
+        assert loop.outcome(1).state is TrialState.FAILED
+
+
 def test_what_a_training_left_in_cycles_is_freed_before_the_next():
     with loop_on(one(leave)) as loop:
         for number in range(2):
