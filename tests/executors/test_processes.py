@@ -444,6 +444,19 @@ def test_lock_is_free_after_a_run_that_left_a_child(tmp_path):
             pass
 
 
+def test_child_that_a_training_forked_and_let_return_is_no_second_worker():
+    def forks(job, channel):
+        forked = os.fork()
+        if forked == 0:
+            return Outcome(job.number, TrialState.COMPLETED, {"by": 2.0})
+        how = os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1])
+        return Outcome(job.number, TrialState.COMPLETED, {"by": 1.0, "child": how})
+
+    with loop_on(one(forks)) as loop:
+        loop.run(do(0), do(1))
+        assert loop.outcome(0).metrics == loop.outcome(1).metrics == {"by": 1.0, "child": 0}
+
+
 def test_children_obey_signals_that_the_worker_ignores():
     def ends_children(job, channel):
         ready, says = os.pipe()

@@ -94,7 +94,7 @@ def main(line: int, evaluator: int, parent: int, cores: Sequence[int], argv: Seq
         _end()
     _send(connection, sending, Ready())
 
-    home, leftovers = Path.cwd(), _Leftovers()
+    here, home, leftovers = os.getpid(), Path.cwd(), _Leftovers()
     while True:
         job, channel = jobs.get()
         try:
@@ -102,6 +102,8 @@ def main(line: int, evaluator: int, parent: int, cores: Sequence[int], argv: Seq
                 outcome = run(evaluate, job, channel, partial(_send, connection, sending, Begun(job.number)))
         except BaseException:
             outcome = Outcome(job.number, TrialState.FAILED, error=traceback.format_exc())
+        if os.getpid() != here:  # the training forked, and its child came back too: the trial is its parent's
+            os._exit(int(outcome.state is not TrialState.COMPLETED))
         with contextlib.suppress(OSError):
             os.chdir(home)
         _send(connection, sending, outcome)
