@@ -2,8 +2,8 @@
 
 A worker lives on from job to job, and is replaced after an out-of-memory error (nothing else gives
 back all GPU memory), a time-out, its death, and on a GPU after any failure: some errors of CUDA, such as
-a failed assertion, stay with the process and would fail all that it trains later. The coordinator sleeps in one `wait` on all lines and
-processes.
+a failed assertion, stay with the process and would fail all that it trains later. The coordinator
+sleeps in one `wait` on all lines and processes.
 
 A slot is the place of a worker: its lease stays, its process may be replaced. A slot on which job
 after job fails is taken out, so that one bad GPU does not eat the study.
