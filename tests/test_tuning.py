@@ -268,6 +268,41 @@ def test_a_program_without_a_main_guard_tunes_its_own_functions(tmp_path):
     assert told.stdout == "4 True\n"
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_program_hands_its_functions_and_classes_to_pools_of_processes(method, tmp_path):
+    (tmp_path / "program.py").write_text(
+        textwrap.dedent(
+            f"""
+            import functools
+            import multiprocessing
+            import greyhound as gh
+
+            class Item:
+                def __init__(self, value):
+                    self.value = value
+
+            @functools.cache
+            def doubled(item):
+                return Item(2 * item.value)
+
+            def train(trial):
+                with multiprocessing.get_context("{method}").Pool(2) as pool:
+                    made = pool.map(doubled, [Item(1.0), Item(2.0)])
+                assert all(isinstance(each, Item) for each in made)
+                return sum(each.value for each in made)
+
+            if __name__ == "__main__":
+                study = gh.tune(train, {{"x": gh.Float(0, 1)}}, maximize="score", budget=1, workers=1, progress=False)
+                print(study.trials[0].error or study.best.metrics["score"])
+            """
+        )
+    )
+    told = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert told.stdout == "6.0\n"
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_signals_pause_and_a_second_leaves_at_once(signum, tmp_path):
     (tmp_path / "program.py").write_text(

@@ -29,6 +29,26 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot im
 SOURCE = Path(worker.__file__).parents[2]
 
 
+class Trainer:
+    """Holds on to itself, as a framework's trainer and its model do to each other."""
+
+    alive = 0
+
+    def __init__(self):
+        self.me = self
+        Trainer.alive += 1
+
+    def __del__(self):
+        Trainer.alive -= 1
+
+
+def leave(job, channel):
+    """Leave a trainer behind, and say how many others are still there."""
+    found = Trainer.alive
+    Trainer()
+    return Outcome(job.number, TrialState.COMPLETED, {"alive": found})
+
+
 def act(job, channel):
     """Do what the parameters say, in a worker."""
     told = dict(job.params)
@@ -156,6 +176,22 @@ def test_worker_is_replaced_after_out_of_memory_and_only_then():
         pids = [noted(loop, number)["pid"] for number in range(3)]
         assert pids[0] == pids[1] != pids[2]
         assert not psutil.pid_exists(pids[0])
+
+
+def test_worker_with_a_gpu_is_replaced_after_a_failure_which_may_have_broken_its_cuda_for_good(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with loop_on(Processes(act, 1)) as loop:
+        loop.run(do(0), do(1, **{"raise": "CUDA error: device-side assert triggered"}), do(2))
+        pids = [noted(loop, number)["pid"] for number in range(3)]
+        assert pids[0] == pids[1] != pids[2]
+        assert loop.outcome(1).state is TrialState.FAILED
+
+
+def test_what_a_training_left_in_cycles_is_freed_before_the_next():
+    with loop_on(one(leave)) as loop:
+        for number in range(2):
+            loop.run(do(number))
+            assert loop.outcome(number).metrics == {"alive": 0}
 
 
 def test_run_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path):
@@ -406,6 +442,19 @@ def test_lock_is_free_after_a_run_that_left_a_child(tmp_path):
         loop.run(do(0, tmp_path))
         with worker._locked(tmp_path):
             pass
+
+
+def test_child_that_a_training_forked_and_let_return_is_no_second_worker():
+    def forks(job, channel):
+        forked = os.fork()
+        if forked == 0:
+            return Outcome(job.number, TrialState.COMPLETED, {"by": 2.0})
+        how = os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1])
+        return Outcome(job.number, TrialState.COMPLETED, {"by": 1.0, "child": how})
+
+    with loop_on(one(forks)) as loop:
+        loop.run(do(0), do(1))
+        assert loop.outcome(0).metrics == loop.outcome(1).metrics == {"by": 1.0, "child": 0}
 
 
 def test_children_obey_signals_that_the_worker_ignores():

@@ -90,6 +90,19 @@ def test_a_paused_training_ends_bit_for_bit_as_an_unbroken_one(train_in_parts):
     ]
 
 
+def test_an_evaluation_at_the_start_is_of_no_step_and_takes_place_once(train_in_parts):
+    def evaluated_first(trial):
+        args = arguments(trial.directory / "out", save_strategy="no", seed=trial.seed, eval_on_start=True)
+        trainer = Trainer(model_init=tiny, args=args, train_dataset=Words(), eval_dataset=Words(24, 1))
+        callback = GreyhoundCallback(trial, trainer, lambda metrics: {"score": metrics["eval_loss"]})
+        trainer.train(resume_from_checkpoint=callback.resume_from_checkpoint)
+
+    unbroken, _ = train_in_parts(evaluated_first, {}, max_steps=3)
+    assert [step for step, _ in unbroken] == [0, 1, 2, 3]
+    broken, _ = train_in_parts(evaluated_first, {}, pauses=[1, 2], max_steps=3)
+    assert broken == unbroken
+
+
 @pytest.mark.parametrize("added", ["before", "after"])
 def test_patience_best_metric_and_a_schedule_that_waits_for_it_go_on_as_they_would_have(added, train_in_parts):
     def patient(trial):

@@ -1,8 +1,9 @@
 """Worker processes on this machine, each with GPUs and cores of its own.
 
 A worker lives on from job to job, and is replaced after an out-of-memory error (nothing else gives
-back all GPU memory), a time-out, or its death. The coordinator sleeps in one `wait` on all lines and
-processes.
+back all GPU memory), a time-out, its death, and on a GPU after any failure: some errors of CUDA, such as
+a failed assertion, stay with the process and would fail all that it trains later. The coordinator
+sleeps in one `wait` on all lines and processes.
 
 A slot is the place of a worker: its lease stays, its process may be replaced. A slot on which job
 after job fails is taken out, so that one bad GPU does not eat the study.
@@ -29,6 +30,7 @@ from greyhound.jobs import Answer, Evaluator, Job, Message, Outcome, WorkerRetir
 from greyhound.trial import TrialState
 
 _COUNTS_AGAINST_WORKER = frozenset({TrialState.FAILED, TrialState.LOST, TrialState.OUT_OF_MEMORY})
+_ENDS_WORKER = frozenset({TrialState.OUT_OF_MEMORY, TrialState.TIMED_OUT})
 _START_ATTEMPTS = 2
 _POLL_S = 0.2
 _LONGEST_WAIT_S = 3600.0
@@ -194,7 +196,7 @@ class Processes:
             slot.failures = 0
         if slot.failures >= self._retire_after:
             self._retire(slot, last_line(outcome.error) or outcome.state.value)
-        elif outcome.state in (TrialState.OUT_OF_MEMORY, TrialState.TIMED_OUT):
+        elif outcome.state in _ENDS_WORKER or (outcome.state is TrialState.FAILED and slot.lease.gpus):
             slot.end()
 
     def _replace(self, slot: _Slot, process: WorkerProcess) -> None:

@@ -18,6 +18,8 @@ import contextlib
 import errno
 import faulthandler
 import fcntl
+import gc
+import math
 import mmap
 import os
 import pickle
@@ -43,6 +45,8 @@ LOCK = "lock"
 LOCK_PATIENCE_S = 30.0
 _LOCK_RETRY_S = 0.1
 _PARENT_CHECK_S = 2.0
+_FREEING_SHARE = 0.1
+"""Share of a worker's time that may go into freeing what trainings left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ def main(line: int, evaluator: int, parent: int, cores: Sequence[int], argv: Seq
         _end()
     _send(connection, sending, Ready())
 
-    home = Path.cwd()
+    here, home, leftovers = os.getpid(), Path.cwd(), _Leftovers()
     while True:
         job, channel = jobs.get()
         try:
@@ -98,9 +102,12 @@ def main(line: int, evaluator: int, parent: int, cores: Sequence[int], argv: Seq
                 outcome = run(evaluate, job, channel, partial(_send, connection, sending, Begun(job.number)))
         except BaseException:
             outcome = Outcome(job.number, TrialState.FAILED, error=traceback.format_exc())
+        if os.getpid() != here:  # the training forked, and its child came back too: the trial is its parent's
+            os._exit(int(outcome.state is not TrialState.COMPLETED))
         with contextlib.suppress(OSError):
             os.chdir(home)
         _send(connection, sending, outcome)
+        leftovers.free()
 
 
 def run(evaluator: Evaluator, job: Job, channel: Channel, begun: Callable[[], None] | None = None) -> Outcome:
@@ -163,6 +170,28 @@ class _Line:
             return None
 
 
+class _Leftovers:
+    """What trainings left in cycles, such as a framework's trainer with its model and their memory on a GPU.
+
+    Python frees it by itself only after many more objects were made, which may be several trainings later.
+    """
+
+    def __init__(self) -> None:
+        gc.collect()
+        gc.freeze()  # what was loaded stays, and need not be looked through each time
+        self._freed_at = -math.inf
+        self._seconds = 0.0
+
+    def free(self) -> None:
+        """Free it, unless that would take more than its share of the time."""
+        begin = time.monotonic()
+        if begin - self._freed_at < self._seconds / _FREEING_SHARE:
+            return
+        gc.collect()
+        self._freed_at = time.monotonic()
+        self._seconds = self._freed_at - begin
+
+
 class _OccupiedError(Exception):
     """Another process trains the trial."""
 
@@ -210,6 +239,10 @@ def _load(descriptor: int) -> Evaluator:
     with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as data:
         evaluator: Evaluator = pickle.loads(data)
     os.close(descriptor)
+    if "cloudpickle" in sys.modules:  # then something of it came by value
+        from greyhound.executors.pickling import hand_on_by_value
+
+        hand_on_by_value()
     return evaluator
 
 

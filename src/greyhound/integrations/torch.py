@@ -30,7 +30,7 @@ from greyhound.evaluators.inheritance import adopt, note_rates
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.outcomes import completed
 from greyhound.evaluators.stateful import in_files
-from greyhound.executors.pickling import pickled
+from greyhound.executors.pickling import hand_on_by_value, pickled
 from greyhound.integrations.torch_data import Batches as Batches
 from greyhound.jobs import Job
 from greyhound.trial import TrialState
@@ -350,6 +350,7 @@ def follow(folder: str, rank: int, ranks: int, backend: str | None, parent: int)
     try:
         with _group(place, rank, ranks, backend):
             train = pickle.loads((place / "train.pickle").read_bytes())
+            hand_on_by_value()
             job = pickle.loads((place / "job.pickle").read_bytes())
             with contextlib.suppress(TrialEnded):
                 trial = RankTrial(job, rank, ranks, None)

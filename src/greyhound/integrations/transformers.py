@@ -121,6 +121,7 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
         if self.resume_from_checkpoint is None:
             note_rates([self.trainer.optimizer])
             return
+        args.eval_on_start = False  # it was done before the pause
         name = f"eval_{(args.metric_for_best_model or '').removeprefix('eval_')}"
         evaluated = next((each for each in reversed(state.log_history) if name in each), None)
         if evaluated is not None:
@@ -141,7 +142,7 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
             return  # each of several evaluation sets comes by itself
         metrics, self._metrics, self._seen = self._metrics, {}, 0
         by_epoch = str(args.eval_strategy.value) == "epoch"
-        step = max(1, round(state.epoch)) if by_epoch else state.global_step
+        step = max(1, round(state.epoch)) if by_epoch and state.global_step else state.global_step
         self.trial.report_metrics(step, metrics | dict(self.objective(metrics) if self.objective else {}))
 
 
