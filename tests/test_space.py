@@ -347,9 +347,13 @@ def test_the_grid_of_a_finite_space_is_all_of_it_and_its_size(space):
 def test_a_grid_of_levels_has_no_duplicates(space, levels):
     grid = list(space.grid(levels))
     assert len({space.key(params) for params in grid}) == len(grid)
+    axes = space.axes(levels)
+    for name, parameter in space.parameters.items():
+        ranged = isinstance(parameter, (Float, Int))
+        assert axes[name] == (parameter.values(levels) if ranged else parameter.choices)
     for params in grid:
         for name, value in params.items():
-            assert identity(value) in set(map(identity, space[name].values(levels)))
+            assert identity(value) in set(map(identity, axes[name]))
 
 
 def test_a_grid_respects_constraints():

@@ -320,12 +320,16 @@ class Space:
         return next(filter(self.allows, self._probes())) if default is None else default
 
     def grid(self, levels: int) -> Iterator[dict[str, Any]]:
-        """All distinct allowed configurations with each parameter at one of its `values(levels)`.
+        """All distinct allowed configurations of the values on the `axes`.
 
         The parameter declared last changes fastest, parents before the parameters that depend on them.
         """
-        axes = {name: parameter.values(levels) for name, parameter in self._parameters.items()}
-        return (params for params in self._product(axes) if self.allows(params))
+        return (params for params in self._product(self.axes(levels)) if self.allows(params))
+
+    def axes(self, levels: int) -> dict[str, Sequence[Any]]:
+        """The values of each parameter on a grid: all that are listed, and at most `levels` of a range."""
+        ranges = {name for name, parameter in self._parameters.items() if isinstance(parameter, (Float, Int))}
+        return {name: p.values(levels if name in ranges else p.size or 1) for name, p in self._parameters.items()}
 
     def _product(self, axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
         return map(self._declared, combinations(self._order, axes, self._conditions))

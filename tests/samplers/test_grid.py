@@ -5,7 +5,7 @@ import pytest
 
 from greyhound.errors import StudyError
 from greyhound.samplers.grid import Grid
-from greyhound.space import Categorical, Float, Int, Space
+from greyhound.space import Categorical, Float, Int, Ordinal, Space
 from greyhound.study import Study
 from greyhound.testing.samplers import history_of
 
@@ -35,6 +35,15 @@ def test_early_points_are_spread_over_all_parameters():
         assert len({point[name] for point in found}) >= 7, "16 of 512 points show nearly all values of each parameter"
     octants = {tuple(point[name] // 4 for name in space) for point in found}
     assert len(octants) == 8
+
+
+def test_values_that_are_listed_are_tried_however_many_there_are():
+    listed = Space(
+        name=Categorical(list("abcdefghij")), width=Ordinal([8, 16, 24, 32, 48, 64, 96]), rate=Float(0.0, 1.0)
+    )
+    found = Grid(levels=2).suggest(history_of(listed, 0), 200, RNG)
+    assert len(found) == 10 * 7 * 2 == len({listed.key(params) for params in found})
+    assert {params["rate"] for params in found} == {0.0, 1.0}
 
 
 def test_too_large_a_grid_is_refused_before_it_starts():

@@ -39,10 +39,10 @@ _MOST_FIRST = 300
 
 @dataclass(frozen=True)
 class Grid:
-    """Every combination of at most `levels` values of each parameter, once.
+    """Every combination of all values that are listed and at most `levels` of each range, once.
 
-    levels: values of a continuous (or long) parameter, at least 2; shorter ones are tried in full. refine: go
-    on around the best trial with finer steps, down to 1/1024 of the grid's.
+    levels: values of a `Float` or `Int`, at least 2; a shorter range is tried in full. refine: go on around the best
+    trial with finer steps, down to 1/1024 of the grid's.
     """
 
     levels: int = 5
@@ -148,7 +148,7 @@ def _spread(space: Space, points: list[dict[str, Any]], levels: int) -> list[dic
 
 def _scanned(space: Space, levels: int, draws: int) -> Iterator[dict[str, Any]]:
     """The points of the grid into whose cells a Sobol sequence falls, some again and again."""
-    axes = [parameter.values(levels) for parameter in space.parameters.values()]
+    axes = list(space.axes(levels).values())
     for at in range(draws if space.names else 0):
         units = unit_point(len(space), _ORDER_SEED, at)
         cells = [axis[int(unit * len(axis))] for axis, unit in zip(axes, units, strict=True)]
