@@ -495,3 +495,11 @@ def test_every_knob_works_on_a_gpu_and_the_saved_model_stays_there(tmp_path, par
     before, after = latencies([model, loaded], inputs, turns=3)
     assert before.median_ms > 0
     assert after.median_ms > 0
+
+
+@pytest.mark.parametrize("params", [{"prune": 0.3}, {"quantize": "int8-weight-only"}])
+def test_a_parametrised_layer_is_refused_in_a_sentence(params):
+    model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(8, 16)), nn.ReLU(), nn.Linear(16, 4))
+    knobs = Compression(prune=(0.0, 0.5), quantize=("none", "int8-weight-only"))
+    with pytest.raises(EvaluationError, match="compressed so: 0 has a parametrization, such as weight_norm; make"):
+        knobs.apply(model, params, torch.zeros(2, 8))

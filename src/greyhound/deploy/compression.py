@@ -147,6 +147,7 @@ def prune(
     would have another shape.
     """
     pruning = require("torch_pruning", "deploy")
+    _refuse_parametrised(model)
     modules = dict(model.named_modules())
     for name in (*keep, *(heads or {})):
         if name not in modules:
@@ -231,6 +232,7 @@ def quantize(model: nn.Module, kind: str) -> nn.Module:
         return model
     if kind == "bf16":
         return _bf16(model)
+    _refuse_parametrised(model)
     with quiet():
         torchao = require("torchao.quantization", "deploy")
         configs = {
@@ -239,6 +241,17 @@ def quantize(model: nn.Module, kind: str) -> nn.Module:
         }
         torchao.quantize_(model, configs[kind]())
     return model
+
+
+def _refuse_parametrised(model: nn.Module) -> None:
+    """EvaluationError where a layer's weight is computed, as by weight_norm, so that it can't be cut or replaced."""
+    is_parametrized = require("torch.nn.utils.parametrize", "torch").is_parametrized
+    name = next((name for name, module in model.named_modules() if is_parametrized(module)), None)
+    if name is not None:
+        raise EvaluationError(
+            f"the model cannot be compressed so: {name or 'it'} has a parametrization, such as weight_norm; make its "
+            f"tensors plain with torch.nn.utils.parametrize.remove_parametrizations before."
+        )
 
 
 def _bf16(model: nn.Module) -> nn.Module:
