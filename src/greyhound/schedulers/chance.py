@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from greyhound.errors import StudyError
+from greyhound.rungs import losses_at
 from greyhound.schedulers.base import is_number
 from greyhound.schedulers.ranking import breaches
 from greyhound.trial import TrialState
@@ -45,7 +46,7 @@ def chance_to_win(history: History, number: int) -> float:
 
     trial = history.trial(number)
     done = np.asarray(sorted(history.numbers(TrialState.COMPLETED)), int)
-    here = np.asarray([history.losses_at(trial.step, at) for at in range(len(history.objectives))]).T
+    here = np.asarray(losses_at(history, trial.step)).T
     finals = history.losses
     told = np.asarray([at for at in done if at != number and np.isfinite([here[at], finals[at]]).all()], int)
     mine = finals[number]
