@@ -220,6 +220,10 @@ class TestCurves:
             grey.forecast_curve([0.1, 0.2, 0.3, 0.4], 2, level=90)
         with pytest.raises(grey.GreyError, match="limits"):
             grey.forecast_curve([0.1, 0.2, 0.3, 0.4], 2, limits=(1, 0))
+        with pytest.raises(grey.GreyError, match="limits: expected two numbers"):
+            grey.forecast_curve([0.1, 0.2, 0.3, 0.4], 2, limits=1)
+        with pytest.raises(grey.GreyError, match="level: expected a probability"):
+            grey.forecast_curve([0.1, 0.2, 0.3, 0.4], 2, level="0.9")
 
 
 def test_numpy_is_all_that_it_needs():

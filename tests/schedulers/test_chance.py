@@ -37,6 +37,15 @@ def test_equal_gains_leave_no_doubt():
     assert chance_to_win(history, add(history, [0.5])) == 1.0
 
 
+@pytest.mark.parametrize("exploded", [1e4, 1e200])
+def test_one_training_that_exploded_late_does_not_make_everything_possible(exploded):
+    history = begun(max_steps=2)
+    for final in (0.0, 0.1, 0.2, 0.3, 0.4, exploded):
+        add(history, [1.0 + min(final, 0.5) / 2, final], COMPLETED)
+    assert chance_to_win(history, add(history, [9.0], PAUSED)) < 0.01
+    assert chance_to_win(history, add(history, [0.5], PAUSED)) > 0.9
+
+
 def test_what_breaks_a_limit_is_not_to_be_beaten_and_goes_on_after_what_does_not():
     def study(ms):
         history = begun(max_steps=2, limits=(Limit("ms", 5.0),))

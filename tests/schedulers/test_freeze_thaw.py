@@ -322,6 +322,33 @@ def test_with_two_objectives_the_front_is_trained_and_what_is_dominated_is_not()
     assert np.ptp([trial.params["size"] for trial in made.history.completed]) > 0.5
 
 
+def trained(steps, told):
+    """A study of two objectives with a budget of so many steps. told: metrics of the parameters after a step."""
+    made = of_two(budget=f"{steps} steps")
+    while (trial := made.ask()) is not None:
+        for step in range(trial.step + 1, STEPS + 1):
+            if made.report(trial, step, **told(trial.params, step)) is not gh.Verdict.CONTINUE:
+                break
+    return [(trial.params, trial.step, trial.state) for trial in made.trials]
+
+
+def test_an_objective_that_never_changes_may_be_told_once():
+    def once(params, step):
+        told = losses_of_two(params, step)
+        return told if step == 1 else {"loss": told["loss"]}
+
+    assert trained(12 * STEPS, once) == trained(12 * STEPS, losses_of_two)
+
+
+def test_objectives_told_in_turn_let_trainings_finish():
+    def in_turn(params, step):
+        name = ("bytes", "loss")[step % 2]
+        return {name: losses_of_two(params, step)[name] + 0.1 / step}
+
+    states = [state for _, _, state in trained(12 * STEPS + 1, in_turn)]
+    assert states.count(TrialState.COMPLETED) >= 5
+
+
 def test_what_does_not_change_while_training_is_known_from_the_first():
     made = of_two()
     for _ in range(4):

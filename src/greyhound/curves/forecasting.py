@@ -15,6 +15,7 @@ from greyhound.curves.ensemble import FAMILIES, average
 from greyhound.curves.exploded import tamed
 from greyhound.curves.shared import corrections
 from greyhound.errors import CurveError
+from greyhound.grey.base import read_limits
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -72,6 +73,7 @@ def forecast(
     curve: (n,), or (m, n), values after steps 1 to n. NaN where there is no value: gaps are bridged, and what stands at
     the end is still to come. One value is enough. A curve that became infinite has diverged, and its forecast is NaN.
     Where more curves rise than fall larger values are better; one that exploded to the worse moves no other's forecast.
+    One value alone does not tell how far it may move: then all quantiles lie at it.
     steps: one step or several, counted as the curve's first is 1; a step that a curve has is not forecast but returned.
     known: (k, T), curves of the same study, k may be 0; those that reached a step in question are learned from.
     configurations, known_configurations: (m, d) and (k, d), in the unit cube, both or neither.
@@ -89,15 +91,15 @@ def forecast(
     if unknown or not families:
         raise CurveError(f"families: expected some of {', '.join(FAMILIES)}; got {', '.join(unknown) or 'none'}.")
     X, other_X = _configurations(configurations, known_configurations, len(curves), len(others))
-    shares = np.asarray(levels, float)
+    shares = _numbers(levels, "levels", "numbers between 0 and 1")
     if not ((shares > 0.0) & (shares < 1.0)).all():
         raise CurveError(f"levels: expected numbers between 0 and 1; got {levels!r}.")
-    low, high = (-np.inf, np.inf) if limits is None else limits
-    if not low < high:
-        raise CurveError(f"limits: expected the lower one first, like (0, 1); got {limits!r}.")
+    bounds = read_limits(limits)
+    if bounds is None:
+        raise CurveError(f"limits: expected two numbers, the lower one first, like (0, 1); got {limits!r}.")
     mean, std, degrees = _forecasts(curves, X, wanted, others, other_X, families)
     quantiles = mean[..., None] + SCALE * std[..., None] * student.ppf(shares, degrees[..., None])
-    mean, quantiles = np.clip(mean, low, high), np.clip(quantiles, low, high)
+    mean, quantiles = np.clip(mean, *bounds), np.clip(quantiles, *bounds)
     if np.ndim(steps) == 0:
         mean, quantiles = mean[:, 0], quantiles[:, 0]
     return Forecast(mean[0], quantiles[0]) if np.ndim(curve) == 1 else Forecast(mean, quantiles)
@@ -224,11 +226,11 @@ def _known(values: ArrayLike | None, steps: int) -> Floats:
     return np.pad(curves, ((0, 0), (0, max(0, steps - curves.shape[1]))), constant_values=np.nan)
 
 
-def _numbers(values: ArrayLike, name: str) -> Floats:
+def _numbers(values: ArrayLike, name: str, expected: str = "numbers, of shape (n,) or (m, n)") -> Floats:
     try:
         return np.asarray(values, np.float64)
     except (TypeError, ValueError):
-        raise CurveError(f"{name}: expected numbers, of shape (n,) or (m, n); got {values!r}.") from None
+        raise CurveError(f"{name}: expected {expected}; got {values!r}.") from None
 
 
 def _curves(values: ArrayLike, name: str) -> Floats:
@@ -243,11 +245,14 @@ def _configurations(X: ArrayLike | None, known_X: ArrayLike | None, count: int, 
         return np.zeros((count, 0)), np.zeros((known, 0))
     if X is None or known_X is None:
         raise CurveError("configurations: give those of the curves and those of the known ones, or neither.")
-    mine, theirs = np.atleast_2d(np.asarray(X, np.float64)), np.atleast_2d(np.asarray(known_X, np.float64))
+    rows = "rows of numbers from 0 to 1"
+    mine, theirs = (np.atleast_2d(_numbers(each, "configurations", rows)) for each in (X, known_X))
     if not known and not theirs.size:
         theirs = theirs.reshape(0, mine.shape[-1])
     if mine.shape != (count, mine.shape[-1]) or theirs.shape != (known, mine.shape[-1]):
         raise CurveError(
             f"configurations: expected the shapes ({count}, d) and ({known}, d); got {mine.shape} and {theirs.shape}."
         )
+    if not all(np.isfinite(each).all() for each in (mine, theirs)):
+        raise CurveError(f"configurations: expected {rows}; one of them is NaN or infinite.")
     return mine, theirs

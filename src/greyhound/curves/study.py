@@ -58,20 +58,28 @@ class Curves:
         return not ((self.values != self.values[:, :1]) & later).any()
 
     def finals(self, numbers: NDArray[np.intp], step: int) -> Told:
-        """The final losses of trials, (q,), as they could be told at `step`."""
-        seen, last = int(_column(step, self.end)), self.values.shape[1]
-        if seen >= last or self.constant:
-            return certain(self.values[numbers, min(seen, last) - 1])
+        """The final losses of trials, (q,), as they could be told at `step`, NaN where nothing is known.
+
+        Of one that had not come so far, by what is known of it.
+        """
+        seen = np.minimum(self.columns[numbers], _column(step, self.end))
+        told = np.full((3, len(numbers)), np.nan)
+        for column in np.unique(seen[seen > 0]).tolist():
+            group = seen == column
+            told[:, group] = self._after(numbers[group], column)
+        return Told(*told)
+
+    def _after(self, numbers: NDArray[np.intp], seen: int) -> Told:
+        """The final losses of trials, (q,), by as many columns of their curves as each has."""
+        last = self.values.shape[1]
+        if seen == last or self.constant:
+            return certain(self.values[numbers, seen - 1])
         done = np.flatnonzero(self.lengths == self.end)
         return at_step(self.values[numbers, :seen], self.X[numbers], last, self.values[done], self.X[done])
 
     def now(self) -> Told:
         """Every trial's final loss, (n,), NaN where nothing is known."""
-        told = np.full((3, len(self.lengths)), np.nan)
-        for column in np.unique(self.columns[self.lengths > 0]).tolist():
-            group = np.flatnonzero(self.columns == column)
-            told[:, group] = self.finals(group, int(self.lengths[group[0]]))
-        return Told(*told)
+        return self.finals(np.arange(len(self.lengths)), self.end)
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,9 @@ class Finals:
 
     @property
     def lengths(self) -> NDArray[np.intp]:
-        """How many steps of each trial are known in every objective, (n,)."""
-        return np.asarray(np.min([each.lengths for each in self.curves], axis=0))
+        """How far each trial has come by the objective told last, (n,), in steps; 0 where one is not known."""
+        lengths = np.stack([each.lengths for each in self.curves])
+        return np.where(lengths.min(axis=0) > 0, lengths.max(axis=0), 0)
 
     @property
     def noise(self) -> Floats:

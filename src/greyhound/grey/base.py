@@ -118,6 +118,15 @@ def check_series(values: ArrayLike, least: int, name: str = "series") -> Series:
     return x
 
 
+def read_limits(limits: tuple[float, float] | None) -> tuple[float, float] | None:
+    """What a metric cannot leave, infinite for None; None where it is not two numbers, the lower one first."""
+    try:
+        low, high = (-np.inf, np.inf) if limits is None else map(float, limits)
+    except (TypeError, ValueError):
+        return None
+    return (low, high) if low < high else None
+
+
 def check_steps(steps: int) -> None:
     """Refuse a number of steps that is not a whole number above zero."""
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from greyhound.errors import GreyError
-from greyhound.grey.base import Series, check_series, check_steps
+from greyhound.grey.base import Series, check_series, check_steps, read_limits
 from greyhound.grey.discrete import NDGM
 from greyhound.grey.fractional import FGM11
 from greyhound.grey.gm import GM11
@@ -65,13 +65,13 @@ def forecast_curve(
     check_steps(steps)
     if family not in FAMILIES:
         raise GreyError(f"family: expected one of {', '.join(FAMILIES)}; got {family!r}.")
-    low, high = (-np.inf, np.inf) if limits is None else limits
-    if not low < high:
-        raise GreyError(f"limits: expected the lower one first, like (0, 1); got {limits!r}.")
+    bounds = read_limits(limits)
+    if bounds is None:
+        raise GreyError(f"limits: expected two numbers, the lower one first, like (0, 1); got {limits!r}.")
     mean = _course(x, steps, family)
     spread, freedom = _spread(x, family)
     width = half_width(level, freedom) * spread * np.sqrt(np.arange(1.0, steps + 1))
-    return CurveForecast(*(np.clip(curve, low, high) for curve in (mean, mean - width, mean + width)))
+    return CurveForecast(*(np.clip(curve, *bounds) for curve in (mean, mean - width, mean + width)))
 
 
 def gm11(rising: Series, steps: int) -> Series:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from greyhound.errors import GreyError
 
 _WIDEST = 1e9
@@ -28,7 +30,7 @@ def two_sided(t: float, freedom: int) -> float:
 
 def half_width(level: float, freedom: int) -> float:
     """The t for which |T| <= t has the probability `level`, by bisection. Raises GreyError unless 0 < level < 1."""
-    if not 0 < level < 1:
+    if not (isinstance(level, int | float | np.integer | np.floating) and 0 < level < 1):
         raise GreyError(f"level: expected a probability between 0 and 1, like 0.9; got {level!r}.")
     low, high = 0.0, _WIDEST
     for _ in range(_HALVINGS):

@@ -19,6 +19,7 @@ import numpy as np
 from greyhound import events as ev
 from greyhound.errors import StudyError
 from greyhound.history import History
+from greyhound.rungs import losses_at
 from greyhound.samplers.base import Sampler, Traits
 from greyhound.samplers.picking import at_least
 from greyhound.samplers.random import draw_new
@@ -100,7 +101,7 @@ def seen_at(history: History, step: int) -> History:
     view = History()
     view.settings = replace(history.settings, space=history.space, limits=history.limits, max_steps=None)
     view.space = history.space
-    columns = [history.losses_at(step, at) for at in range(len(history.objectives))]
+    columns = losses_at(history, step)
     for trial in history.trials:
         values = [column[trial.number] for column in columns]
         state = trial.state

@@ -1,8 +1,8 @@
 """The chance that a trial which was not trained to its end would finish best, and what follows from it.
 
 A trial's final value is its last one moved by what finished trials gained from that step to their end, of which
-the mean and spread are known from few. Nothing but finished trials is asked, so before three have finished nobody
-can be told to be beaten.
+the mean and spread are known from few; one that exploded counts as the worst that did not. Nothing but finished trials
+is asked, so before three have finished nobody can be told to be beaten.
 
 Source: the predictive distribution of a normal sample with unknown mean and variance, Student's t with n − 1
 degrees of freedom (Gelman et al., "Bayesian data analysis", 3rd ed., section 3.2).
@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from greyhound.errors import StudyError
+from greyhound.rungs import losses_at
 from greyhound.schedulers.base import is_number
 from greyhound.schedulers.ranking import breaches
 from greyhound.trial import TrialState
@@ -45,19 +46,19 @@ def chance_to_win(history: History, number: int) -> float:
 
     trial = history.trial(number)
     done = np.asarray(sorted(history.numbers(TrialState.COMPLETED)), int)
-    here = np.asarray([history.losses_at(trial.step, at) for at in range(len(history.objectives))]).T
+    here = np.asarray(losses_at(history, trial.step)).T
     finals = history.losses
     told = np.asarray([at for at in done if at != number and np.isfinite([here[at], finals[at]]).all()], int)
     mine = finals[number]
     if len(told) < _FEWEST or not np.isfinite(mine).all() or trial.step == 0:
         return 1.0
     over = breaches(history)
-    gains, best = finals[told] - here[told], finals[[at for at in told if not over[at]]]
+    best = finals[[at for at in told if not over[at]]]
     if not len(best):
         return 1.0
     if len(mine) == 1:
-        return _below(float(best.min()), float(mine[0]), gains[:, 0])
-    return _undominated(best, mine + gains)
+        return _below(float(best.min()), float(mine[0]), _gains(here[told, 0], finals[told, 0]))
+    return _undominated(best, mine + finals[told] - here[told])
 
 
 def another_chance(history: History, risk: float) -> int | None:
@@ -66,6 +67,16 @@ def another_chance(history: History, risk: float) -> int | None:
     chances = {number: chance_to_win(history, number) for number in history.numbers(TrialState.PAUSED)}
     able = [number for number, chance in chances.items() if chance >= risk]
     return max(able, key=lambda number: (-over[number], chances[number], -number), default=None)
+
+
+def _gains(here: Floats, finals: Floats) -> Floats:
+    """By how much losses, (n,), n >= 1, moved to their ends; one that exploded counts as the worst that did not."""
+    import numpy as np
+
+    from greyhound.curves.exploded import tamed
+
+    _, calm = tamed(here[:, None], np.stack([here, finals], axis=1))
+    return np.asarray(calm[:, 1] - calm[:, 0])
 
 
 def _below(bound: float, value: float, gains: Floats) -> float:

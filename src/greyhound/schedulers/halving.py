@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from greyhound.rungs import losses_at
 from greyhound.schedulers.ranking import breaches, finished, ranked
 from greyhound.trial import TrialState
 
@@ -65,7 +66,7 @@ def _without_twins(history: History, best_first: Sequence[int], rung: int) -> li
     As where a hyperparameter has no effect. Curves that stand still are no twins: much that has not begun to learn
     looks the same.
     """
-    losses = history.losses_at(rung)
+    losses = losses_at(history, rung)[0]
     ties = Counter(losses[number] for number in best_first)
     found, gone = [], set()
     for number in best_first:

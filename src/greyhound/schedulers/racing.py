@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 class Racing:
     """Pauses a trial after a replicate where a one-sided t-test finds it worse than the leader.
 
-    risk: of pausing one that is as good as the leader, at each look, above 0 to 0.5. fewest: replicates before the
-    first look, 1 or more. Nothing is paused until two trials have been trained on all.
+    risk: of pausing, at each look, one that is as good as a leader who was not chosen by luck, above 0 to 0.5; where
+    the leader is the luckiest of many equals it is up to five times as large. fewest: replicates before the first
+    look, 1 or more. Nothing is paused until two trials have been trained on all.
     """
 
     risk: float = 0.05

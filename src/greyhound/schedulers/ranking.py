@@ -1,7 +1,8 @@
 """Trials compared after the same number of steps, by one objective or by several.
 
 What broke a limit by then comes behind all that kept to it, by how much. Several objectives: by non-dominated fronts,
-and within a front by an epsilon net, so that the first of a front lie far apart on it.
+and within a front by an epsilon net, so that the first of a front lie far apart on it; of one that was not told at the
+step or since the newest value counts.
 
 Source: Deb et al. 2002, "NSGA-II", section III-A (fronts); Schmucker et al. 2021,
 "Multi-objective asynchronous successive halving", arXiv 2106.12639 (halving by fronts and an epsilon net); Deb 2000,
@@ -17,6 +18,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from greyhound.rungs import losses_at
 from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
@@ -34,12 +36,12 @@ def ranked(history: History, step: int, among: Iterable[int] | None = None) -> l
 
     Those that broke a limit by then come last, by how much. among: only these trials; None for all.
     """
-    first = history.losses_at(step)
-    numbers = range(len(first)) if among is None else sorted(among)
-    reached = [number for number in numbers if not math.isnan(first[number])]
+    columns = losses_at(history, step)
+    numbers = range(len(history)) if among is None else sorted(among)
+    reached = [number for number in numbers if not all(math.isnan(column[number]) for column in columns)]
     over = breaches(history, step)
-    kept = _by_losses(history, step, [number for number in reached if not over[number]])
-    broke = _by_losses(history, step, [number for number in reached if over[number]])
+    kept = _by_losses(columns, [number for number in reached if not over[number]])
+    broke = _by_losses(columns, [number for number in reached if over[number]])
     return [*kept, *sorted(broke, key=over.__getitem__)]
 
 
@@ -90,9 +92,8 @@ def order(losses: Sequence[Sequence[float]]) -> list[int]:
     return placed
 
 
-def _by_losses(history: History, step: int, numbers: list[int]) -> list[int]:
-    """The trials, rising numbers of such as reported the step, the best at it first."""
-    columns = [history.losses_at(step, objective) for objective in range(max(1, len(history.objectives)))]
+def _by_losses(columns: Sequence[Sequence[float]], numbers: list[int]) -> list[int]:
+    """The trials, rising numbers, the best first. columns: (n,) each, losses, one an objective."""
     if len(columns) == 1:
         return sorted(numbers, key=columns[0].__getitem__)
     return [numbers[at] for at in order([[column[number] for column in columns] for number in numbers])]
