@@ -64,6 +64,20 @@ def test_without_a_budget_the_table_shows_the_time_so_far():
     assert "50 s so far" in drawn(a_history(), [])
 
 
+def test_the_table_shows_values_as_they_are():
+    params = {"act": "[relu]-[/relu]", "kind": ":key:"}
+    space = gh.Space({name: gh.Categorical([value, "other"]) for name, value in params.items()})
+    settings = Settings((Objective("loss", False),), space)
+    history = History.of(
+        [
+            ev.Declared(100.0, settings.to_json()),
+            ev.Joined(100.0, "a", "host", 1, 100.0),
+            ev.Started(100.0, 0, params, 1, "sobol", "a"),
+        ]
+    )
+    assert "act=[relu]-[/relu], kind=:key:" in drawn(history, [WorkerInfo("w0", "cuda:0", 0)])
+
+
 def test_lines_tell_each_new_best_value_once(capsys):
     lines = display.Lines()
     history = a_history()

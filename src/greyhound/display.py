@@ -162,7 +162,7 @@ class Live(Lines):
 
     def warn(self, text: str) -> None:
         """Print it above the table."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False, emoji=False, highlight=False)
 
     def failed(self, number: int, state: TrialState, error: str) -> None:
         """Print the first failure of each kind above the table."""
@@ -253,7 +253,7 @@ def picture(history: History, workers: Sequence[WorkerInfo], now: float) -> Rend
         "configuration", no_wrap=True, overflow="ellipsis", ratio=1
     )  # this one gives way where it is narrow
     for row in cells:
-        rows.add_row(*row)
+        rows.add_row(*map(Text, row))  # as they are: rich takes "[relu]" for a style and ":key:" for a picture
     return Group(head, rows)
 
 
