@@ -1,6 +1,9 @@
 """What a running study shows: the table's content, and the lines where there is no terminal."""
 
 import io
+import os
+import pty
+import subprocess
 import sys
 from pathlib import Path
 
@@ -105,6 +108,27 @@ def test_a_pipe_gets_lines_and_nothing_more_where_progress_is_off(capsys):
     assert capsys.readouterr().out == ""
     with pytest.raises(StudyError, match=r"progress must be .*; got 'loud'"):
         display.make_display("loud")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "term", "kind"),
+    [("utf-8", "xterm", "Live"), ("utf-8", "dumb", "Lines"), ("latin-1", "xterm", "Lines")],
+)
+def test_a_table_is_drawn_where_the_terminal_can_redraw_it(encoding, term, kind):
+    code = "from greyhound.display import make_display; print(type(make_display('auto')).__name__)"
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "TERM": term}
+    subprocess.run([sys.executable, "-c", code], stdout=theirs, env=environment, check=True)
+    assert os.read(ours, 100).decode().split() == [kind]
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_lines_escape_what_the_output_cannot_hold(monkeypatch):
+    output = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", output)
+    display.Lines().warn("größe=→")
+    assert output.buffer.getvalue().decode("latin-1") == "größe=\\u2192\n"
 
 
 def test_the_command_that_continues_fits_how_the_study_was_made(tmp_path, monkeypatch):
