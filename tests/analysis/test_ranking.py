@@ -94,6 +94,13 @@ def test_steps_saved_are_those_that_paused_and_stopped_trials_did_not_train():
     assert "early stopping: 19 steps trained, 14 saved (42% of training all in full)" in summary.lines(history)
 
 
+def test_steps_of_trials_that_were_interrupted_or_put_back_are_not_saved():
+    history = history_of((PAUSED, 3, {"score": 1}), (PAUSED, 4, {"score": 1}), (FAILED, 2, {"score": 1}), max_steps=9)
+    history.apply(ev.Requeued(5.0, 1, "interrupted", "a"))
+    history.apply(ev.Requeued(5.0, 2, "retried", "a"))
+    assert ranking.steps_saved(history) == 6
+
+
 def test_summary_sets_the_winner_beside_the_default():
     history = history_of((DONE, 9, {"score": 0.8}), (DONE, 9, {"score": 0.9}), max_steps=9)
     assert summary.lines(history) == [

@@ -104,9 +104,10 @@ def baseline(history: History) -> Trial | None:
 def steps_saved(history: History) -> int:
     """Training steps that early stopping did not spend: what all trials in full would have cost, less the actual.
 
-    Trials that failed count only what they trained; those that still run are left out of both.
+    Trials that failed or still run, and those that Ctrl-C, the end of the budget or `retry` left to be taken up again,
+    count only what they trained.
     """
     if history.max_steps is None:
         return 0
-    early = history.select(TrialState.PAUSED, TrialState.STOPPED)
-    return sum(history.max_steps - trial.step for trial in early)
+    early = set(history.numbers(TrialState.PAUSED, TrialState.STOPPED)) - set(history.requeued)
+    return sum(history.max_steps - history.trial(number).step for number in early)
