@@ -39,6 +39,4 @@ def study_html(history: History, title: str) -> str:
 def _leaders(history: History) -> list[Trial]:
     if len(history.objectives) != 1:
         return list(ranking.front(history))[:_MOST_ROWS]
-    losses = history.losses[:, 0]
-    order = sorted((int(number) for number in ranking.usable(history)), key=lambda number: losses[number])
-    return [history.trial(number) for number in order[:_MOST_ROWS]]
+    return [history.trial(number) for number in ranking.ranked(history)[:_MOST_ROWS]]
