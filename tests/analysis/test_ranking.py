@@ -1,6 +1,7 @@
 """Winner, front, baseline and what early stopping saved, from literal histories."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 import greyhound as gh
 from greyhound import events as ev
 from greyhound.analysis import ranking, summary
+from greyhound.analysis.notebook import study_html
 from greyhound.errors import StudyError
 from greyhound.history import History
 from greyhound.settings import Settings
@@ -142,3 +144,19 @@ def test_a_front_is_read_from_its_best_in_the_first_objective_with_the_metrics_t
     lines = summary.lines(history)
     assert lines[1] == "3 trials on the Pareto front, by score:"
     assert lines[2].startswith("  trial 1: score 0.9, cost 3, size 1 after 1 step")
+
+
+def test_of_a_long_front_some_are_told_from_end_to_end():
+    trials = [(DONE, 1, {"score": float(at), "size": float(at)}) for at in range(100)]
+    history = history_of(*trials, objectives=(Objective("score", True), Objective("size", False)))
+    told = summary.lines(history)
+    assert told[1] == "100 trials on the Pareto front, 20 of them by score:"
+    assert [line.partition(":")[0] for line in (told[2], told[3], told[-1])] == [
+        "  trial 99",
+        "  trial 94",
+        "  trial 0",
+    ]
+    assert len(told) == 22
+    table = study_html(history, "mine")
+    assert "mine: 10 of the Pareto front of 100" in table
+    assert [int(number) for number in re.findall(r"<tr><td[^>]*>(\d+)</td>", table)] == list(range(99, -1, -11))

@@ -96,6 +96,13 @@ def ordered(history: History, trials: Sequence[Trial]) -> list[Trial]:
     return sorted(trials, key=lambda trial: (first.loss(trial.metrics[first.metric]), trial.number))
 
 
+def spread(trials: Sequence[Trial], most: int) -> list[Trial]:
+    """At most so many of the trials (two at least), from the first to the last; all, if so few."""
+    if len(trials) <= most:
+        return list(trials)
+    return [trials[round(at * (len(trials) - 1) / (most - 1))] for at in range(most)]
+
+
 def baseline(history: History) -> Trial | None:
     """The default configuration's trial, which the study tried first; None where the space has none."""
     return next((trial for trial in history.trials[:50] if trial.source == "default"), None)
