@@ -252,6 +252,8 @@ def test_several_studies_in_a_file_are_listed_and_named(tuned, greyhound):
     assert refused.returncode == 3
     assert "several studies: 'study', 'second'; give a name" in refused.stderr
     assert "1 trials: 1 completed" in ok(greyhound("status", "train.db", "--name", "second"))
+    spent = ok(greyhound("resume", "train.db", "--name", "second", "--no-report")).splitlines()[0]
+    assert spent.endswith(f'give it more: greyhound resume {tuned / "train.db"} --name second --add "1h"')
 
 
 def test_interrupt_pauses_and_resume_goes_on(folder, greyhound):
