@@ -1,6 +1,9 @@
 """What a running study shows: the table's content, and the lines where there is no terminal."""
 
 import io
+import os
+import pty
+import subprocess
 import sys
 from pathlib import Path
 
@@ -64,6 +67,20 @@ def test_without_a_budget_the_table_shows_the_time_so_far():
     assert "50 s so far" in drawn(a_history(), [])
 
 
+def test_the_table_shows_values_as_they_are():
+    params = {"act": "[relu]-[/relu]", "kind": ":key:"}
+    space = gh.Space({name: gh.Categorical([value, "other"]) for name, value in params.items()})
+    settings = Settings((Objective("loss", False),), space)
+    history = History.of(
+        [
+            ev.Declared(100.0, settings.to_json()),
+            ev.Joined(100.0, "a", "host", 1, 100.0),
+            ev.Started(100.0, 0, params, 1, "sobol", "a"),
+        ]
+    )
+    assert "act=[relu]-[/relu], kind=:key:" in drawn(history, [WorkerInfo("w0", "cuda:0", 0)])
+
+
 def test_lines_tell_each_new_best_value_once(capsys):
     lines = display.Lines()
     history = a_history()
@@ -91,6 +108,27 @@ def test_a_pipe_gets_lines_and_nothing_more_where_progress_is_off(capsys):
     assert capsys.readouterr().out == ""
     with pytest.raises(StudyError, match=r"progress must be .*; got 'loud'"):
         display.make_display("loud")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "term", "kind"),
+    [("utf-8", "xterm", "Live"), ("utf-8", "dumb", "Lines"), ("latin-1", "xterm", "Lines")],
+)
+def test_a_table_is_drawn_where_the_terminal_can_redraw_it(encoding, term, kind):
+    code = "from greyhound.display import make_display; print(type(make_display('auto')).__name__)"
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "TERM": term}
+    subprocess.run([sys.executable, "-c", code], stdout=theirs, env=environment, check=True)
+    assert os.read(ours, 100).decode().split() == [kind]
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_lines_escape_what_the_output_cannot_hold(monkeypatch):
+    output = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", output)
+    display.Lines().warn("größe=→")
+    assert output.buffer.getvalue().decode("latin-1") == "größe=\\u2192\n"
 
 
 def test_the_command_that_continues_fits_how_the_study_was_made(tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 import shlex
 import shutil
 import sys
@@ -61,7 +63,7 @@ def make_display(progress: bool | str) -> Display:
     if progress in ("auto", True, "live") and in_notebook():
         return Notebook()
     if progress == "auto":
-        progress = "live" if sys.stdout.isatty() else "lines"
+        progress = "live" if _draws() else "lines"
     if progress is False:
         return Quiet()
     if progress in (True, "live"):
@@ -162,7 +164,7 @@ class Live(Lines):
 
     def warn(self, text: str) -> None:
         """Print it above the table."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False, emoji=False, highlight=False)
 
     def failed(self, number: int, state: TrialState, error: str) -> None:
         """Print the first failure of each kind above the table."""
@@ -253,7 +255,7 @@ def picture(history: History, workers: Sequence[WorkerInfo], now: float) -> Rend
         "configuration", no_wrap=True, overflow="ellipsis", ratio=1
     )  # this one gives way where it is narrow
     for row in cells:
-        rows.add_row(*row)
+        rows.add_row(*map(Text, row))  # as they are: rich takes "[relu]" for a style and ":key:" for a picture
     return Group(head, rows)
 
 
@@ -289,5 +291,20 @@ def _progress(history: History, number: int | None) -> tuple[str, str, str, str]
     return (str(number), step, value, listed(trial.params))
 
 
-def _print(text: Any) -> None:
-    print(text, flush=True)
+def _draws() -> bool:
+    """Whether standard output is a terminal on which a table can be redrawn."""
+    terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    return terminal and codecs.lookup(_encoding()).name == "utf-8"
+
+
+def _encoding() -> str:
+    """Of standard output, which a program may have put something of its own in the place of."""
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
+
+
+def _print(text: str) -> None:
+    """Print a line, and what the output's encoding lacks as Python escapes it."""
+    try:
+        print(text.encode(_encoding(), "backslashreplace").decode(_encoding()), flush=True)
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough; the study goes on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

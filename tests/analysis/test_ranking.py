@@ -1,6 +1,7 @@
 """Winner, front, baseline and what early stopping saved, from literal histories."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 import greyhound as gh
 from greyhound import events as ev
 from greyhound.analysis import ranking, summary
+from greyhound.analysis.notebook import study_html
 from greyhound.errors import StudyError
 from greyhound.history import History
 from greyhound.settings import Settings
@@ -102,6 +104,13 @@ def test_steps_saved_are_those_that_paused_and_stopped_trials_did_not_train():
     assert "early stopping: 19 steps trained, 14 saved (42% of training all in full)" in summary.lines(history)
 
 
+def test_steps_of_trials_that_were_interrupted_or_put_back_are_not_saved():
+    history = history_of((PAUSED, 3, {"score": 1}), (PAUSED, 4, {"score": 1}), (FAILED, 2, {"score": 1}), max_steps=9)
+    history.apply(ev.Requeued(5.0, 1, "interrupted", "a"))
+    history.apply(ev.Requeued(5.0, 2, "retried", "a"))
+    assert ranking.steps_saved(history) == 6
+
+
 def test_summary_sets_the_winner_beside_the_default():
     history = history_of((DONE, 9, {"score": 0.8}), (DONE, 9, {"score": 0.9}), max_steps=9)
     assert summary.lines(history) == [
@@ -143,3 +152,19 @@ def test_a_front_is_read_from_its_best_in_the_first_objective_with_the_metrics_t
     lines = summary.lines(history)
     assert lines[1] == "3 trials on the Pareto front, by score:"
     assert lines[2].startswith("  trial 1: score 0.9, cost 3, size 1 after 1 step")
+
+
+def test_of_a_long_front_some_are_told_from_end_to_end():
+    trials = [(DONE, 1, {"score": float(at), "size": float(at)}) for at in range(100)]
+    history = history_of(*trials, objectives=(Objective("score", True), Objective("size", False)))
+    told = summary.lines(history)
+    assert told[1] == "100 trials on the Pareto front, 20 of them by score:"
+    assert [line.partition(":")[0] for line in (told[2], told[3], told[-1])] == [
+        "  trial 99",
+        "  trial 94",
+        "  trial 0",
+    ]
+    assert len(told) == 22
+    table = study_html(history, "mine")
+    assert "mine: 10 of the Pareto front of 100" in table
+    assert [int(number) for number in re.findall(r"<tr><td[^>]*>(\d+)</td>", table)] == list(range(99, -1, -11))

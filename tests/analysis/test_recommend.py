@@ -57,6 +57,14 @@ def test_the_reason_says_where_it_stands():
     assert "with accuracy weighted 20" in weighted
 
 
+def test_an_end_of_the_front_is_not_called_a_compromise():
+    line = history_of(*((at / 10, 10.0 * at) for at in range(11)))
+    reason = recommend(line).reason
+    assert reason.startswith("Trial 0 has the highest grade of 11 on the Pareto front: accuracy 0 (100% of the way")
+    assert reason.endswith(". No compromise comes near enough to the best in everything.")
+    assert "No compromise" not in recommend(EXTREMES_AND_KNEE).reason
+
+
 def test_a_front_of_one_says_so():
     found = recommend(history_of((0.9, 1.0), (0.8, 2.0)))
     assert found.trial.number == 0

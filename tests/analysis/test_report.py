@@ -36,6 +36,25 @@ def test_winner_and_default_stand_side_by_side_with_an_honest_remark(tmp_path):
     assert "Best so far" in body
 
 
+def test_no_difference_is_told_from_a_default_that_diverged(tmp_path):
+    study = Study(gh.Space(x=gh.Float(0, 1, default=0.5)), minimize="loss")
+    for loss in (float("nan"), 2.0, 1.0):
+        study.tell(study.ask(), loss=loss)
+    body = body_of(study, tmp_path)
+    assert "the default configuration, trial 0, diverged" in body
+    assert "Difference of the winner" not in body
+
+
+def test_the_winner_comes_first_among_equals(tmp_path):
+    study = Study({"x": gh.Float(0, 1)}, minimize="loss")
+    for steps in (1, 3, 2):
+        study.report(trial := study.ask(), steps, loss=0.5)
+        study.tell(trial, loss=0.5)
+    best = body_of(study, tmp_path).partition("The best trials")[2]
+    assert re.findall(r"<tr><td>(\d+)</td>", best)[:3] == ["1", "2", "0"]
+    assert re.findall(r"<tr><td[^>]*>(\d+)</td>", study._repr_html_()) == ["1", "2", "0"]
+
+
 def test_the_file_needs_no_network(tmp_path):
     text = study_of(gh.Space(x=gh.Float(0, 1))).write_report(tmp_path / "report.html").read_text()
     body = text[text.index("</head>") :]
@@ -52,6 +71,7 @@ def test_too_few_trials_claim_nothing(count, tmp_path):
     body = body_of(study, tmp_path)
     assert ("No trial has a usable value yet" in body) == (count == 0)
     assert ("Only one trial has a usable value" in body) == (count == 1)
+    assert "so it is optimistic" not in body
     assert "Best so far" not in body
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -251,6 +252,8 @@ def test_several_studies_in_a_file_are_listed_and_named(tuned, greyhound):
     assert refused.returncode == 3
     assert "several studies: 'study', 'second'; give a name" in refused.stderr
     assert "1 trials: 1 completed" in ok(greyhound("status", "train.db", "--name", "second"))
+    spent = ok(greyhound("resume", "train.db", "--name", "second", "--no-report")).splitlines()[0]
+    assert spent.endswith(f'give it more: greyhound resume {tuned / "train.db"} --name second --add "1h"')
 
 
 def test_interrupt_pauses_and_resume_goes_on(folder, greyhound):
@@ -274,6 +277,38 @@ def test_interrupt_pauses_and_resume_goes_on(folder, greyhound):
     assert not study.history.count(TrialState.FAILED)
     told = ok(greyhound("resume", "train.db", "--add", "1 trial", "--no-report"))
     assert "paused" not in told.partition("trials: ")[2].partition("\n")[0]
+
+
+def unread(*arguments, timeout=60):
+    """Run the command line with nobody to read what it prints; its exit code and what it complains of."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run(
+        [sys.executable, "-m", "greyhound", *arguments],
+        stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=timeout, check=False,
+    )  # fmt: skip
+    os.close(theirs)
+    return done.returncode, done.stderr
+
+
+def test_a_study_whose_output_nobody_reads_any_more_goes_on_to_its_end(folder):
+    assert unread(*RUN, "--budget", "6 trials") == (0, "")
+    assert Study.load("train.db").history.count(TrialState.COMPLETED) == 6
+    assert (folder / "train.html").is_file()
+
+
+@pytest.mark.parametrize("command", [["trials"], ["export"], ["status"], ["trials", "--json"]])
+def test_a_reader_who_has_seen_enough_is_no_error(command, tuned):
+    name, *options = command
+    assert unread(name, "train.db", *options) == (0, "")
+
+
+def test_what_the_encoding_of_the_output_lacks_is_escaped(folder, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    (folder / "space.yaml").write_text("x: {type: float, low: 0, high: 1}\nkind: {type: ordinal, values: [ü→]}\n")
+    for command in ([*RUN, "--budget", "1 trial"], *([name, "train.db"] for name in ("best", "trials", "export"))):
+        told = subprocess.run([sys.executable, "-m", "greyhound", *command], capture_output=True, check=True).stdout
+        assert rb"\u2192" in told, command
 
 
 @pytest.mark.parametrize(

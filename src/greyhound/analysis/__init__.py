@@ -1,1 +1,1 @@
-"""TODO."""
+"""What a study tells: its best trials, front and importance; summary, tables and report."""

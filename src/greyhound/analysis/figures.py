@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 _MOST_CURVES = 200
 _MOST_LINES = 500
 _MOST_PAIRS = 6
+_MOST_TICKS = 24
+_LONGEST = 16
+"""Letters of a label."""
+_ABSENT = -0.15
+"""Where lines pass the axis of a parameter that a trial does not have; the axis' own values are from 0 to 1."""
 _WINNER, _DEFAULT, _OTHERS, _BEST = "#1a7f5a", "#b3541e", "rgba(120,130,145,0.35)", "#2f6fb0"
 
 
@@ -60,7 +65,7 @@ def best_so_far(history: History) -> Figure:
     figure.add_scatter(
         x=minutes, y=best, mode="lines", line={"color": _BEST, "shape": "hv", "width": 3}, name="best so far"
     )
-    figure.update_layout(xaxis_title="minutes since the study began", yaxis_title=objective.metric)
+    figure.update_layout(xaxis_title="minutes since the study began", yaxis_title=_escaped(objective.metric))
     return figure
 
 
@@ -92,7 +97,7 @@ def curves(history: History) -> Figure:
         figure.add_scatter(
             x=steps, y=[*map(_finite, values)], mode="lines+markers", line={"color": color, "width": 3}, name=name
         )
-    figure.update_layout(xaxis_title="step", yaxis_title=metric)
+    figure.update_layout(xaxis_title="step", yaxis_title=_escaped(metric))
     return figure
 
 
@@ -103,45 +108,59 @@ def by_parameter(history: History, name: str, parameter: Parameter) -> Figure:
     metric = history.objectives[0].metric
     trials = [trial for trial in _usable(history) if name in trial.params]
     numeric = isinstance(parameter, Float | Int)
-    xs = [trial.params[name] if numeric else str(trial.params[name]) for trial in trials]
     figure = go.Figure()
     figure.add_scatter(
-        x=xs,
+        x=[trial.params[name] if numeric else parameter.encode(trial.params[name]) for trial in trials],
         y=[trial.metrics[metric] for trial in trials],
         mode="markers",
         marker={"color": [trial.step for trial in trials], "colorscale": "Viridis", "opacity": 0.75},
-        text=[f"trial {trial.number}, {trial.step} steps" for trial in trials],
+        text=[_escaped(f"trial {trial.number}, {trial.step} steps, {short(trial.params[name])}") for trial in trials],
         showlegend=False,
     )
     figure.update_layout(xaxis_title=_escaped(name), yaxis_title=_escaped(metric))
     if numeric and getattr(parameter, "log", False):
         figure.update_xaxes(type="log")
     elif not numeric:
-        choices = [str(choice) for choice in parameter.values(parameter.size or 1)]
-        figure.update_xaxes(type="category", categoryorder="array", categoryarray=choices)
+        choices = parameter.values(parameter.size or 1)
+        told = choices[:: math.ceil(len(choices) / _MOST_TICKS)]
+        ticks = [_escaped(_cut(short(choice))) for choice in told]
+        figure.update_xaxes(tickvals=[*map(parameter.encode, told)], ticktext=ticks, range=[0, 1])
+        figure.update_xaxes(automargin=True, ticklabeloverflow="allow")
     return figure
 
 
 def parallel(history: History) -> Figure:
-    """Every trial as a line through its parameters' places in the unit cube, to its value."""
+    """Trials as lines through their parameters' places in the unit cube, to their values; every so many-th by rank."""
     import plotly.graph_objects as go
 
     objective = history.objectives[0]
-    trials = _usable(history)[:_MOST_LINES]
-    values = [trial.metrics[objective.metric] for trial in trials]
-    dimensions = [
-        {
-            "label": _escaped(name),
-            "range": [0, 1],
-            "values": [float(history.X[trial.number, at]) for trial in trials],
-            "tickvals": [0.02, 0.98] if parameter.size is None or parameter.size > 2 else [0.25, 0.75],
-            "ticktext": [_escaped(short(each)) for each in _ends(parameter)],
-        }
-        for at, (name, parameter) in enumerate(history.space.parameters.items())
-    ]
-    dimensions.append({"label": _escaped(objective.metric), "values": values})
+    ranked = ranking.ranked(history)
+    numbers = ranked[:: max(1, math.ceil(len(ranked) / _MOST_LINES))]
+    values = [history.trial(number).metrics[objective.metric] for number in numbers]
+    dimensions = [_axis(history, at, numbers) for at in range(len(history.space))]
+    dimensions.append({"label": _escaped(_cut(objective.metric)), "values": values})
     line = {"color": values, "colorscale": "Viridis", "reversescale": not objective.maximize}
-    return go.Figure(go.Parcoords(dimensions=dimensions, line=line))
+    room = {"x": [0.05, 0.95], "y": [0.05, 0.85]}  # the labels are around it
+    return go.Figure(go.Parcoords(dimensions=dimensions, line=line, domain=room))
+
+
+def _axis(history: History, at: int, numbers: Sequence[int]) -> dict[str, Any]:
+    """The axis of one parameter: its ends where they lie, and a place below for trials that do not have it."""
+    name, parameter = list(history.space.parameters.items())[at]
+    there = history.active[numbers, at]
+    units = history.X[numbers, at]
+    ticks = {parameter.encode(value): _cut(short(value)) for value in parameter.values(2)}
+    if not there.all():
+        units = units.copy()
+        units[~there] = _ABSENT
+        ticks[_ABSENT] = "absent"
+    return {
+        "label": _escaped(_cut(name)),
+        "range": [min(ticks.keys() & {_ABSENT}, default=0.0), 1.0],
+        "values": units.tolist(),
+        "tickvals": [*ticks],
+        "ticktext": [*ticks.values()],  # these alone are no HTML
+    }
 
 
 def pareto(history: History, first: str, second: str) -> Figure:
@@ -183,12 +202,12 @@ def _usable(history: History) -> Sequence[Trial]:
     return [history.trial(int(number)) for number in ranking.usable(history)]
 
 
-def _ends(parameter: Parameter) -> Sequence[Any]:
-    return parameter.values(2)
-
-
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _escaped(text: str) -> str:

@@ -16,7 +16,7 @@ _MOST_ROWS = 10
 
 
 def study_html(history: History, title: str) -> str:
-    """Counts, and a table of the best trials: the front, where there are several objectives."""
+    """Counts, and a table of the best trials: of the front, where there are several objectives, from end to end."""
     goals = [objective.metric for objective in history.objectives]
     shown = _leaders(history)
     rows = [
@@ -29,7 +29,7 @@ def study_html(history: History, title: str) -> str:
         )
         for trial in shown
     ]
-    which = "best trials" if len(goals) == 1 else "Pareto front"
+    which = "best trials" if len(goals) == 1 else f"{len(shown)} of the Pareto front"
     caption = f"{title}: {which} of {len(history)}"
     return table(("trial", "state", "step", *goals, "configuration"), rows, caption) + paragraph(
         summary.counts(history)
@@ -38,7 +38,5 @@ def study_html(history: History, title: str) -> str:
 
 def _leaders(history: History) -> list[Trial]:
     if len(history.objectives) != 1:
-        return list(ranking.front(history))[:_MOST_ROWS]
-    losses = history.losses[:, 0]
-    order = sorted((int(number) for number in ranking.usable(history)), key=lambda number: losses[number])
-    return [history.trial(number) for number in order[:_MOST_ROWS]]
+        return ranking.spread(ranking.ordered(history, ranking.front(history)), _MOST_ROWS)
+    return [history.trial(number) for number in ranking.ranked(history)[:_MOST_ROWS]]

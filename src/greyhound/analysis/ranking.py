@@ -101,6 +101,13 @@ def ordered(history: History, trials: Sequence[Trial]) -> list[Trial]:
     return sorted(trials, key=lambda trial: (first.loss(trial.metrics[first.metric]), trial.number))
 
 
+def spread(trials: Sequence[Trial], most: int) -> list[Trial]:
+    """At most so many of the trials (two at least), from the first to the last; all, if so few."""
+    if len(trials) <= most:
+        return list(trials)
+    return [trials[round(at * (len(trials) - 1) / (most - 1))] for at in range(most)]
+
+
 def baseline(history: History) -> Trial | None:
     """The default configuration's trial, which the study tried first; None where the space has none."""
     return next((trial for trial in history.trials[:50] if trial.source == "default"), None)
@@ -109,9 +116,10 @@ def baseline(history: History) -> Trial | None:
 def steps_saved(history: History) -> int:
     """Training steps that early stopping did not spend: what all trials in full would have cost, less the actual.
 
-    Trials that failed count only what they trained; those that still run are left out of both.
+    Trials that failed or still run, and those that Ctrl-C, the end of the budget or `retry` left to be taken up again,
+    count only what they trained.
     """
     if history.max_steps is None:
         return 0
-    early = history.select(TrialState.PAUSED, TrialState.STOPPED)
-    return sum(history.max_steps - trial.step for trial in early)
+    early = set(history.numbers(TrialState.PAUSED, TrialState.STOPPED)) - set(history.requeued)
+    return sum(history.max_steps - history.trial(number).step for number in early)

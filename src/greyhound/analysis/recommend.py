@@ -2,8 +2,9 @@
 
 Each objective is brought to the range from 0 to 1 over the front, 1 for its best value there; the grade of a trial
 is how near it comes to being best in all of them, by Deng's coefficients. A trial that is best in one goal and worst
-in another so comes behind one that is nearly best in both, unless weights say otherwise. Ranges are the front's own, so
-another trial on the front can change the order of the rest.
+in another so comes behind one that is nearly best in both (within a quarter of the range, of two goals), unless weights
+say otherwise; where no trial comes so near, an end of the front is first, and the reason says so. Ranges are the
+front's own, so another trial on the front can change the order of the rest.
 
 Source: Deng, "Introduction to grey system theory", Journal of Grey System 1, 1989; for a choice by several criteria
 as here: Kuo, Yang & Huang, "The use of grey relational analysis in solving multiple attribute decision-making
@@ -71,7 +72,7 @@ def _reason(objectives: tuple[Objective, ...], trial: Trial, front: list[Trial],
     """Where it stands in each objective, against the best and the worst of the front."""
     if len(front) == 1:
         return f"Trial {trial.number}: no other trial is as good in any combination of goals; it is the whole front."
-    places = []
+    places, extreme = [], False
     for objective in objectives:
         values = [other.metrics[objective.metric] for other in front]
         best = max(values) if objective.maximize else min(values)
@@ -81,12 +82,15 @@ def _reason(objectives: tuple[Objective, ...], trial: Trial, front: list[Trial],
         if mine == best:
             places.append(f"{told} (the best)")
         else:
+            extreme = extreme or mine == worst
             share = abs(mine - best) / abs(worst - best)
             places.append(f"{told} ({share:.0%} of the way from the best, {summary.value(best)}, to the worst)")
     weighted = ", ".join(f"{name} weighted {weight:g}" for name, weight in weights.items())
+    how = "has the highest grade" if extreme else "comes nearest to being best in everything"
     return (
-        f"Trial {trial.number} comes nearest to being best in everything of {len(front)} on the Pareto front"
+        f"Trial {trial.number} {how} of {len(front)} on the Pareto front"
         f"{f', with {weighted}' if weighted else ''}: {'; '.join(places)}."
+        f"{' No compromise comes near enough to the best in everything.' if extreme else ''}"
     )
 
 

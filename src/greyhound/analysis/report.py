@@ -6,6 +6,7 @@ says so.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -139,7 +140,7 @@ def _facts(history: History, strategy: str | None) -> list[tuple[str, str]]:
 
 
 def _gain(history: History, winner: Trial) -> dict[str, Any] | None:
-    """The winner's value less the default's; None where the default was not trained, or won."""
+    """The winner's value less the default's, None where that diverged; no more where it was not trained, or won."""
     default = ranking.baseline(history)
     objective = history.objectives[0]
     if default is None or default.number == winner.number or objective.metric not in default.metrics:
@@ -147,8 +148,7 @@ def _gain(history: History, winner: Trial) -> dict[str, Any] | None:
     mine, theirs = winner.metrics[objective.metric], default.metrics[objective.metric]
     return {
         "default": _shown(history, default),
-        "difference": f"{mine - theirs:+.4g}",
-        "better": objective.loss(mine) < objective.loss(theirs),
+        "difference": f"{mine - theirs:+.4g}" if math.isfinite(theirs) else None,
         "uneven": winner.step != default.step,
     }
 
@@ -178,8 +178,7 @@ def _finals(history: History) -> dict[str, Any] | None:
 
 
 def _top(history: History) -> list[Trial]:
-    order = sorted(ranking.usable(history), key=lambda number: float(history.losses[number, 0]))
-    return [history.trial(int(number)) for number in order[:_TOP]]
+    return [history.trial(number) for number in ranking.ranked(history)[:_TOP]]
 
 
 def _shown(history: History, trial: Trial) -> dict[str, Any]:

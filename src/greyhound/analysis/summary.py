@@ -11,6 +11,8 @@ from greyhound.values import listed, short
 if TYPE_CHECKING:
     from greyhound.history import History
 
+_MOST_OF_FRONT = 20
+
 
 def counts(history: History) -> str:
     """How many trials are in each state: "12 completed, 30 paused, 1 failed"."""
@@ -50,12 +52,14 @@ def lines(history: History) -> list[str]:
             told.extend(_against_default(history, winner))
     else:
         front = ranking.ordered(history, ranking.front(history))
+        shown = ranking.spread(front, _MOST_OF_FRONT)
+        some = f"{len(shown)} of them " if len(shown) < len(front) else ""
         told.append(
-            f"{len(front)} trials on the Pareto front, by {history.objectives[0].metric}:"
+            f"{len(front)} trials on the Pareto front, {some}by {history.objectives[0].metric}:"
             if front
             else ranking.why_none(history)
         )
-        told.extend(f"  trial {trial.number}: {score(history, trial)}; {listed(trial.params)}" for trial in front)
+        told.extend(f"  trial {trial.number}: {score(history, trial)}; {listed(trial.params)}" for trial in shown)
     if history.max_steps is not None and (saved := ranking.steps_saved(history)):
         total = history.total_steps
         share = saved / (saved + total)

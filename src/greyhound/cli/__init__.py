@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 the study ended and no trial has a usable value; 2 wrong u
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 
@@ -17,18 +18,23 @@ DONE, NO_VALUE, USAGE, STORAGE, TRAINING, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 def main() -> None:
     """Run the command line; what Greyhound raises or warns of is told in one sentence."""
-    from greyhound.cli.app import app
-
     warnings.showwarning = lambda message, *_: _warned(message)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is written as Python escapes it
+            stream.reconfigure(errors="backslashreplace")
     try:
+        from greyhound.cli.app import app
+
         app()
     except GreyhoundError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
-        sys.stderr.close()
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # the reader of a pipe, such as head, has seen enough
+            sys.exit(DONE)
+        raise
 
 
 def _warned(message: Warning | str) -> None:

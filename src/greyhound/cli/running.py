@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -134,7 +133,7 @@ def resume(
     opened, evaluator, options = _again(study, name, workers)
     plan = kept(opened, add)
     if opened.finished and (plan is None or opened.history.replicates):
-        typer.echo(f"{opened.why_finished}; give it more: greyhound resume {shlex.quote(study)} --add 1h")
+        typer.echo(f"{opened.why_finished}; give it more: {how_to_continue(opened)}")
     _drive(opened, evaluator, options, quiet, report, plan)
 
 

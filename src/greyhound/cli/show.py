@@ -99,7 +99,7 @@ def print_table(history: History, trials: Sequence[Trial]) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)
-    console.print(grid, markup=False)
+    console.print(grid, markup=False, emoji=False)
 
 
 def in_full(history: History, trial: Trial, folder: Path | None) -> str:
