@@ -76,6 +76,12 @@ def test_trials_are_listed_sorted_and_shown_in_full(tuned, greyhound):
     assert "log.txt" in told
 
 
+def test_a_trial_that_was_told_has_no_log(greyhound, folder):
+    with Study({"x": Float(0, 1)}, minimize="loss", storage=folder / "told.db") as study:
+        study.tell(study.ask(), loss=1.0)
+    assert "log" not in ok(greyhound("trials", "told.db", 0))
+
+
 @pytest.mark.parametrize(("goal", "order"), [("maximize", [4, 1, 0, 2, 3]), ("minimize", [1, 4, 0, 2, 3])])
 def test_trials_that_diverged_are_listed_behind_all_others(goal, order, folder):
     with Study({"x": Float(0, 1)}, **{goal: "score"}, storage="train.db") as study:
@@ -127,7 +133,7 @@ def test_resume_goes_on_where_the_study_was(tuned, greyhound):
 
 def test_resume_works_from_another_folder(tuned, greyhound, tmp_path_factory, monkeypatch):
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    told = ok(greyhound("resume", tuned / "train.db", "--add", "2 trials", "--no-report"))
+    told = ok(greyhound("resume", tuned / "train.db", "--add", "+2 trials", "--no-report"))
     assert "8 trials: 8 completed" in told
 
 

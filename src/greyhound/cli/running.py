@@ -131,7 +131,7 @@ def resume(
     Example: greyhound resume train.db --add 1h
     """
     opened, evaluator, options = _again(study, name, workers)
-    plan = kept(opened, add)
+    plan = kept(opened, add and add.removeprefix("+"))
     if opened.finished and (plan is None or opened.history.replicates):
         typer.echo(f"{opened.why_finished}; give it more: {how_to_continue(opened)}")
     _drive(opened, evaluator, options, quiet, report, plan)

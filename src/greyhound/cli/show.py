@@ -36,6 +36,7 @@ def record(trial: Trial, folder: Path | None, full: bool = False) -> dict[str, A
     }
     if not full:
         return brief
+    log = None if folder is None else trial_folder(folder, trial.number) / "log.txt"
     return {
         **brief,
         "source": trial.source,
@@ -44,7 +45,7 @@ def record(trial: Trial, folder: Path | None, full: bool = False) -> dict[str, A
         "error": trial.error,
         "attrs": strict(dict(trial.attrs)),
         "reports": [{"step": report.step, **strict(dict(report.metrics))} for report in trial.reports],
-        "log": str(trial_folder(folder, trial.number) / "log.txt") if folder is not None else None,
+        "log": str(log) if log is not None and log.exists() else None,
     }
 
 
