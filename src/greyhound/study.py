@@ -500,6 +500,7 @@ class Study:
             commands=commands,
             checkpoint=checkpoint,
             strategy=self.strategy,
+            scheduler=self.scheduler_name,
             audit=audit,
         )
 

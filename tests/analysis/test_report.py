@@ -128,6 +128,12 @@ def test_commands_and_checkpoint_are_told(tmp_path):
     assert str(tmp_path) in text
 
 
+def test_the_scheduler_that_auto_took_is_named(tmp_path):
+    study = Study({"x": gh.Float(0, 1)}, minimize="loss", max_steps=9)
+    study.report(study.ask(), 1, loss=1.0)
+    assert "auto: freeze_thaw" in body_of(study, tmp_path)
+
+
 def test_every_kind_of_parameter_is_plotted(tmp_path):
     space = gh.Space(
         lr=gh.Float(1e-4, 1, log=True),

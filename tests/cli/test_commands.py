@@ -60,7 +60,10 @@ def test_status_reads_only(tuned, greyhound):
     told = ok(greyhound("status", "train.db"))
     assert "6 trials: 6 completed" in told
     assert "budget: 6 trials; 6 of 6 trials" in told
-    assert json.loads(ok(greyhound("status", "train.db", "--json")))["states"]["completed"] == 6
+    as_json = json.loads(ok(greyhound("status", "train.db", "--json")))
+    assert as_json["states"]["completed"] == 6
+    assert f"\nscheduler: {as_json['scheduler']}\n" in told
+    assert as_json["scheduler"] in ("none", "freeze_thaw"), "what auto took"
     assert (tuned / "train.db").read_bytes() == before
 
 

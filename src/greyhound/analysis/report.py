@@ -41,12 +41,13 @@ def write_report(
     commands: Sequence[str] = (),
     checkpoint: Path | None = None,
     strategy: str | None = None,
+    scheduler: str | None = None,
     audit: str | None = None,
 ) -> Path:
     """Write the report to `path`, and return that.
 
     title: what the study is called. commands: how to go on with it. checkpoint: the winner's file. strategy: the
-    sampler in a line. audit: what an audit of early stopping found.
+    sampler in a line. scheduler: the name of the one that "auto" took. audit: what an audit of early stopping found.
     """
     import jinja2
     from plotly.offline import get_plotlyjs
@@ -62,18 +63,18 @@ def write_report(
         plotly=get_plotlyjs(),
         commands=commands,
         checkpoint=str(checkpoint) if checkpoint is not None else None,
-        **_content(history, strategy, audit),
+        **_content(history, strategy, scheduler, audit),
     )
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def _content(history: History, strategy: str | None, audit: str | None) -> dict[str, Any]:
+def _content(history: History, strategy: str | None, scheduler: str | None, audit: str | None) -> dict[str, Any]:
     usable = ranking.usable(history)
     single = len(history.objectives) == 1
     winner = ranking.best(history) if single else None
     return {
-        "facts": [*_facts(history, strategy), *([("audit of early stopping", audit)] if audit else [])],
+        "facts": [*_facts(history, strategy, scheduler), *([("audit of early stopping", audit)] if audit else [])],
         "usable": len(usable),
         "why_none": ranking.why_none(history),
         "winner": _shown(history, winner) if winner is not None else None,
@@ -114,7 +115,7 @@ def _importance(history: History) -> list[tuple[str, str]]:
     return [(name, f"{100 * share:.1f}") for name, share in shares.items()]
 
 
-def _facts(history: History, strategy: str | None) -> list[tuple[str, str]]:
+def _facts(history: History, strategy: str | None, scheduler: str | None) -> list[tuple[str, str]]:
     settings = history.settings
     facts = [
         ("trials", f"{len(history)}: {summary.counts(history)}"),
@@ -132,7 +133,10 @@ def _facts(history: History, strategy: str | None) -> list[tuple[str, str]]:
         facts += [
             ("budget", settings.budget_in_words),
             ("sampler", strategy or _name(settings.sampler)),
-            ("scheduler", _name(settings.scheduler)),
+            (
+                "scheduler",
+                f"auto: {scheduler}" if scheduler and settings.scheduler == "auto" else _name(settings.scheduler),
+            ),
             ("seed", str(settings.seed)),
         ]
         facts += [("limit", str(limit)) for limit in history.limits]

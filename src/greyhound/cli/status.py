@@ -38,11 +38,18 @@ def status(
         else:
             if watch:
                 typer.echo("\033[2J\033[H", nl=False)  # clear the screen
-            for line in [*summary.lines(history), f"sampler: {_strategy(history)}", *_activity(history)]:
+            for line in [*summary.lines(history), *_choosers(history), *_activity(history)]:
                 typer.echo(line)
         if not watch:
             return
         time.sleep(2.0)
+
+
+def _choosers(history: History) -> list[str]:
+    """The sampler in a line, and the scheduler, "auto" resolved."""
+    settings = history.settings
+    scheduler = [f"scheduler: {strategy.scheduler_name(settings)}"] if settings is not None else []
+    return [f"sampler: {_strategy(history)}", *scheduler]
 
 
 def _activity(history: History) -> list[str]:
@@ -85,6 +92,7 @@ def _status(history: History) -> dict[str, Any]:
         "states": {state.value: history.count(state) for state in TrialState},
         "best": show.record(winner, None) if winner is not None else None,
         "sampler": _strategy(history),
+        "scheduler": strategy.scheduler_name(history.settings) if history.settings is not None else None,
         "steps": history.total_steps,
         "steps_saved": ranking.steps_saved(history),
         "seconds": history.elapsed_seconds(_now(history)),
