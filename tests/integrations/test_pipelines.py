@@ -28,7 +28,8 @@ def test_each_choice_with_the_ends_of_its_ranges_can_be_fitted(task):
     ready, (X, y) = READY[task], DATA[task]
     X, y = X[::3], y[::3]
     assert len(ready.space["model"].choices) >= 8
-    assert ready.space.default() is not None
+    default = ready.space.default()
+    assert ready.space.validate(default) == default
     rng = np.random.default_rng(0)
     for step in ("scale", "select", "transform", "model"):
         for choice in ready.space[step].choices:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from datetime import datetime
 from pathlib import Path
 
 import optuna
@@ -15,7 +16,7 @@ def objective(trial):
         "x": optuna.distributions.FloatDistribution(0.0, 1.0),
         "y": optuna.distributions.IntDistribution(1, 4),
     }
-    assert trial.datetime_start is not None
+    assert trial.datetime_start <= datetime.now()
     assert isinstance(trial.relative_params, dict)
     trial.set_constraint("enough", 0.5 - x)  # kept where x is at least 0.5
     assert trial.constraints == {"enough": 0.5 - x}
