@@ -525,6 +525,46 @@ def test_a_wider_space_continues_and_a_narrower_one_is_refused(tmp_path):
         study_of(Space(x=Float(-1.0, 1.0), n=Int(1, 5), kind=Categorical(["a", "b"], default="a")), storage=path)
 
 
+class Meanwhile(Clock):
+    """A clock at whose first reading another process is faster by as much as `act` does."""
+
+    def __init__(self, act):
+        super().__init__()
+        self._act = act
+
+    def __call__(self):
+        act, self._act = self._act, lambda: None
+        act()
+        return self.now
+
+
+def test_of_two_spaces_declared_at_once_the_first_holds_and_the_other_is_refused(tmp_path):
+    path = tmp_path / "study.db"
+    run(study_of(storage=path, max_steps=3), count=1)
+    layers, heads = (Space({**SPACE.parameters, name: Int(1, 8, default=3)}) for name in ("layers", "heads"))
+    first = Meanwhile(lambda: study_of(layers, storage=path, max_steps=3))
+    with pytest.raises(SpaceError, match="layers: earlier trials have this parameter"):
+        study_of(heads, storage=path, max_steps=3, clock=first)
+    study = Study.load(path)
+    assert study.history.space == layers
+    assert study.ask().params.keys() == {"x", "n", "layers"}
+
+
+def test_of_two_goals_declared_at_once_the_first_holds_and_the_other_is_refused(tmp_path):
+    path = tmp_path / "study.db"
+    first = Meanwhile(lambda: study_of(maximize="score", storage=path, seed=1))
+    with pytest.raises(StudyError, match="objectives are maximize score, not maximize loss"):
+        study_of(maximize="loss", storage=path, seed=2, clock=first)
+    assert [objective.metric for objective in Study.load(path).history.objectives] == ["score"]
+
+
+def test_processes_that_begin_a_study_at_once_have_the_seed_of_the_first(tmp_path):
+    path, first = tmp_path / "study.db", []
+    second = study_of(storage=path, seed=2, clock=Meanwhile(lambda: first.append(study_of(storage=path, seed=1))))
+    first[0].refresh()
+    assert (first[0].history.seed, second.history.seed) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

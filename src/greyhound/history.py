@@ -6,9 +6,10 @@ that changed since they were last read. Folding the events one by one or all at 
 process or another, gives the same history.
 
 Where events contradict each other the first in journal order holds: a second claim of a trial
-number, of a queued configuration or of a paused trial is void, as are a step reported twice, a parameter named
-by a training that is of another kind in others, and the end of a run by a process that no longer owns the trial, or its
-being put back. What is reported of a step in several parts is put together.
+number, of a queued configuration or of a paused trial is void, as are a declaration with which the study cannot go on
+(two processes declared it at once), a step reported twice, a parameter named by a training that is of another kind in
+others, and the end of a run by a process that no longer owns the trial, or its being put back. What is reported of a
+step in several parts is put together.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from greyhound import events as ev
 from greyhound.columns import Columns, Row
+from greyhound.errors import GreyhoundError
 from greyhound.migration import migrate
-from greyhound.settings import Settings
+from greyhound.settings import Settings, check_continues
 from greyhound.space import Parameter, Space, parameter_from_dict, widen
 from greyhound.trial import Limit, Objective, Params, Trial, TrialState, of_constraint
 
@@ -291,6 +293,12 @@ class History:
 
     def _declared(self, event: ev.Declared) -> None:
         settings = Settings.from_json(event.settings, self._functions)
+        if self.settings is not None:
+            try:
+                check_continues(self.settings, settings)
+            except GreyhoundError:
+                return
+            settings = replace(settings, seed=self.settings.seed)
         if settings.space is not None:
             if self.settings is not None and self.settings.space is not None and settings.space != self.settings.space:
                 move = migrate(self.settings.space, settings.space)

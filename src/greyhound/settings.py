@@ -146,6 +146,22 @@ class Settings:
 def continued(known: Settings, wanted: Settings) -> Settings:
     """What a study declares that is opened again with `wanted`; it keeps its seed, and what is not given anew.
 
+    Raises as `check_continues` does.
+    """
+    check_continues(known, wanted)
+    return replace(
+        wanted,
+        seed=known.seed,
+        budget=known.whole_budget if wanted.budget.unlimited else wanted.budget,
+        target=wanted.target or known.target,
+        test=wanted.test or known.test,
+        known=wanted.known or known.known,
+    )
+
+
+def check_continues(known: Settings, wanted: Settings) -> None:
+    """Whether a study that declares `known` may go on with `wanted`.
+
     StudyError where its values would not compare with the earlier ones, SpaceError where its trials do not fit in.
     """
     if known.objectives != wanted.objectives:
@@ -162,14 +178,6 @@ def continued(known: Settings, wanted: Settings) -> Settings:
         raise StudyError("a study keeps its kind: with a declared space, or with parameters named in the training.")
     if known.space is not None and wanted.space is not None:
         migrate(known.space, wanted.space)
-    return replace(
-        wanted,
-        seed=known.seed,
-        budget=known.whole_budget if wanted.budget.unlimited else wanted.budget,
-        target=wanted.target or known.target,
-        test=wanted.test or known.test,
-        known=wanted.known or known.known,
-    )
 
 
 def missing_constraints(data: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> list[str]:

@@ -36,6 +36,7 @@ from greyhound.session import Session, in_turn
 from greyhound.settings import (
     Settings,
     check_configuration,
+    check_continues,
     continued,
     goals,
     read_audit,
@@ -640,13 +641,13 @@ class Study:
         if self.history.settings is None:
             queued = [ev.Enqueued(self._clock(), params) for each in wanted.known for params in each.first()]
             self._session.append(ev.Declared(self._clock(), wanted.to_json()), *queued)
-        else:
-            self._redeclare(continued(self.history.settings, wanted))
+        self._redeclare(continued(self.settings, wanted))  # another process may have been first
 
     def _redeclare(self, changed: Settings) -> None:
         if changed.to_json() != self.settings.to_json():
             self._leave_out_the_dead()
             self._session.append(ev.Declared(self._clock(), changed.to_json()))
+            check_continues(self.settings, changed)  # void where another process declared it otherwise just before
 
     def _leave_out_the_dead(self) -> None:
         """Join where a process never left: it may have been killed, and the time since then is not the study's."""
