@@ -257,10 +257,11 @@ def test_a_file_name_may_hold_what_means_something_in_a_url(name, tmp_path):
 
 
 @contextlib.contextmanager
-def not_to_be_written(folder):
-    """The folder and its files are read-only, and root is somebody else, who may read anything."""
-    for path in (*folder.iterdir(), folder):
+def not_to_be_written(folder, mode=0o555):
+    """The folder's files are read-only, and so is it by its `mode`; root is somebody else, who may read anything."""
+    for path in folder.iterdir():
         path.chmod(0o555)
+    folder.chmod(mode)
     root = os.geteuid() == 0
     if root:
         os.seteuid(65534)
@@ -290,6 +291,18 @@ def test_a_study_in_a_read_only_folder_is_read(shared):
         with pytest.raises(StorageError, match="readonly database"):
             journal.append([Beat(2.0, "a")])
     assert [file.name for file in shared.iterdir()] == [path.name]
+
+
+def test_who_may_only_read_a_study_leaves_nothing_that_its_owner_could_not_write_to(shared):
+    path = shared / "study.db"
+    with contextlib.closing(open_journal(path)) as journal:
+        journal.append([Beat(1.0, "a")])
+    with not_to_be_written(shared, mode=0o777):
+        journal = open_journal(path, create=False)
+        assert [event.time for event in journal.read(0)] == [1.0]
+        with pytest.raises(StorageError, match=r"study\.db: may not be written here; read it with Study\.load"):
+            open_journal(path)
+        assert [file.name for file in shared.iterdir()] == [path.name]
 
 
 def test_a_study_that_another_writes_is_read_up_to_its_last_event(shared):

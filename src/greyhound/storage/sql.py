@@ -205,6 +205,8 @@ def is_blank(path: Path) -> bool:
     """Whether a SQLite file is not there yet or has no tables, as one that is just being made."""
     if not path.exists() or path.stat().st_size == 0:
         return True
+    if not _may_write(path):  # looking inside would leave files that its owner could not write to
+        return False
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as connection:
         return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
     return False
@@ -247,6 +249,8 @@ def _sqlite(url: str, path: Path, create: bool) -> sa.Engine:
         raise StorageError(f"{path}: is a folder; a study is kept in a file.")
     if not path.parent.is_dir():
         raise StorageError(f"{path}: the folder {path.parent} does not exist.")
+    if create and path.exists() and not _may_write(path):
+        raise StorageError(f"{path}: may not be written here; read it with Study.load, or give another storage=.")
     read_only = not create and _is_read_only(path)
     address = _unchanging(path) if read_only else url
     engine = sa.create_engine(address, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False})
@@ -268,19 +272,24 @@ def _sqlite(url: str, path: Path, create: bool) -> sa.Engine:
 def _is_read_only(path: Path) -> bool:
     """Whether SQLite cannot make its own files beside a study file, which it needs even to read one, nor finds them.
 
-    StorageError where it would miss what is not in the study file yet.
+    Nor may it where the study file is somebody else's, who could not write to those files. StorageError where it would
+    miss what is not in the study file yet.
     """
-    if os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+    if _may_write(path.parent) and _may_write(path):
         return False
     log, index = (path.with_name(f"{path.name}-{ending}") for ending in ("wal", "shm"))
     if not log.exists() or log.stat().st_size == 0:
         return True
     if not index.exists():
         raise StorageError(
-            f"{path}: its last events are in {log.name}, and cannot be read in a folder that is read-only; copy "
+            f"{path}: its last events are in {log.name}, and cannot be read where one may not write; copy "
             f"both files to a folder of your own."
         )
     return False  # another process has made them
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _unchanging(path: Path) -> sa.URL:
