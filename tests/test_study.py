@@ -3,6 +3,7 @@
 import math
 import pickle
 import shutil
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -692,6 +693,21 @@ def test_steps_and_metrics_may_be_of_numpy():
     trial = study.ask()
     study.report(trial, np.int64(3), score=np.float32(0.5))
     assert [(report.step, report.metrics) for report in study.trials[0].reports] == [(3, {"score": 0.5})]
+
+
+def test_a_study_that_cannot_be_written_says_so_and_can_be_closed(tmp_path):
+    path = tmp_path / "study.db"
+    run(study_of(storage=path, max_steps=3), count=1)
+    study = Study.load(path)
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TRIGGER full BEFORE INSERT ON greyhound_events BEGIN SELECT RAISE(FAIL, 'full'); END")
+    with pytest.raises(StorageError, match="the database failed: full"):
+        study.ask()
+    study.close()
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TRIGGER full")
+    with Study.load(path) as study:
+        assert study.ask().number == 1
 
 
 def test_a_live_process_is_heard_and_a_silent_one_on_another_machine_is_not(tmp_path):

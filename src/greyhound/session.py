@@ -105,9 +105,9 @@ class Session:
         if self.owner is None:
             self._check_constraints()
             joined = presence.join(self.clock())
-            self.owner = joined.owner
             weakref.finalize(self, presence.leave, joined.owner)
             self.append(joined)
+            self.owner = joined.owner
         return self.owner
 
     def recover(self) -> None:
