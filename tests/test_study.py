@@ -1,6 +1,7 @@
 """Ask and tell: what a study hands out, what it makes of reports, and that it goes on."""
 
 import math
+import os
 import pickle
 import shutil
 import sqlite3
@@ -708,6 +709,19 @@ def test_a_study_that_cannot_be_written_says_so_and_can_be_closed(tmp_path):
         database.execute("DROP TRIGGER full")
     with Study.load(path) as study:
         assert study.ask().number == 1
+
+
+def test_a_process_that_was_killed_and_not_waited_for_is_dead(tmp_path):
+    path = tmp_path / "study.db"
+    study_of(storage=path).close()
+    asks = f"import os; from greyhound.study import Study; Study.load({str(path)!r}).ask(); os.kill(os.getpid(), 9)"
+    killed = subprocess.Popen([sys.executable, "-c", asks])
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+    try:
+        with Study.load(path) as study:
+            assert study.ask().number == 0
+    finally:
+        killed.wait()
 
 
 def test_a_live_process_is_heard_and_a_silent_one_on_another_machine_is_not(tmp_path):

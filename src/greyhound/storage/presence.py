@@ -49,7 +49,10 @@ def alive(owner: Owner, now: float) -> bool:
     if owner.pid == os.getpid() and abs(owner.born - _born(owner.pid)) < _SAME_BIRTH_S:
         return owner.name in _here
     try:
-        return abs(psutil.Process(owner.pid).create_time() - owner.born) < _SAME_BIRTH_S
+        process = psutil.Process(owner.pid)
+        if process.status() == psutil.STATUS_ZOMBIE:  # dead, but whoever started it has not asked how it ended
+            return False
+        return abs(process.create_time() - owner.born) < _SAME_BIRTH_S
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
