@@ -293,6 +293,20 @@ def test_a_study_in_a_read_only_folder_is_read(shared):
     assert [file.name for file in shared.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_nothing_is_written_to_a_file_that_has_lost_its_name(replaced, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    journal, path = open_journal("study.db"), tmp_path / "study.db"
+    open_journal("other.db").close()
+    monkeypatch.chdir("/")
+    journal.append([Beat(1.0, "a")])
+    path.unlink()
+    if replaced:
+        path.with_name("other.db").rename(path)
+    with pytest.raises(StorageError, match=r"study\.db: was removed or replaced while the study ran"):
+        journal.append([Beat(2.0, "a")])
+
+
 def test_who_may_only_read_a_study_leaves_nothing_that_its_owner_could_not_write_to(shared):
     path = shared / "study.db"
     with contextlib.closing(open_journal(path)) as journal:

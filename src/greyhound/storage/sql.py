@@ -16,6 +16,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -82,9 +83,19 @@ class Sql:
         self._patience_s = _AWAY_TIMEOUT_S
         with _told(url):
             self._study = self._find(create)
+        path = sqlite_path(url)
+        self._file = None if path is None else _File.at(path)
 
     def append(self, events: Sequence[Event]) -> int:
-        """Add a batch in one transaction; the position of its last event."""
+        """Add a batch in one transaction; the position of its last event.
+
+        StorageError where the study file was removed or replaced: nobody would ever read the batch.
+        """
+        if self._file is not None and not self._file.is_there():
+            raise StorageError(
+                f"{shown(self.url)}: was removed or replaced while the study ran; put it back, or run the study again "
+                f"to begin anew."
+            )
         batch = [(event.kind, dump(event)) for event in events]
         behind: int | None = None  # the position behind which it was written by a try whose end is not known
 
@@ -164,6 +175,28 @@ class Sql:
             names = ", ".join(repr(name) for name in study_names(self.url)) or "none"
             raise StorageError(f"{shown(self.url)}: there is no study {self.name!r}; its studies: {names}.")
         return int(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file that is open. path: absolute. device, number: which it is, whatever its name."""
+
+    path: Path
+    device: int
+    number: int
+
+    @classmethod
+    def at(cls, path: Path) -> _File:
+        """The file that is there now."""
+        found = path.stat()
+        return cls(path.absolute(), found.st_dev, found.st_ino)
+
+    def is_there(self) -> bool:
+        """Whether it still has its name; also where that cannot be found out."""
+        try:
+            return _File.at(self.path) == self
+        except OSError as error:
+            return not isinstance(error, FileNotFoundError)
 
 
 def study_names(url: str) -> list[str]:
