@@ -256,6 +256,13 @@ def test_a_file_name_may_hold_what_means_something_in_a_url(name, tmp_path):
     assert study_names(journal.url) == ["study"]
 
 
+def test_a_password_is_not_shown():
+    assert shown("postgresql://me:secret@host/lab") == "postgresql://me:***@host/lab"
+    assert (
+        shown("postgresql://me@host/lab?password=secret&sslmode=require") == "postgresql://me@host/lab?sslmode=require"
+    )
+
+
 @contextlib.contextmanager
 def not_to_be_written(folder, mode=0o555):
     """The folder's files are read-only, and so is it by its `mode`; root is somebody else, who may read anything."""
@@ -345,6 +352,7 @@ def test_events_that_a_read_only_folder_hides_are_missed_by_nobody(shared, tmp_p
         ("sqlite://", "needs a file"),
         ("mysql://host/db", "'mysql' is not supported"),
         ("no scheme://", "cannot read"),
+        ("postgresql://me:it@host:54a2/db", "cannot read the port in the URL"),
         ("postgresql+nobody://host/db", "sqlite and postgresql databases only"),
         ("sqlite+aiosqlite:///study.db", "there is no module 'aiosqlite'; write"),
     ],

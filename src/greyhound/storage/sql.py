@@ -214,7 +214,9 @@ def shown(url: str) -> str:
     path = sqlite_path(url)
     if path is not None:
         return str(path)
-    return sa.make_url(url).render_as_string(hide_password=True)
+    parsed = sa.make_url(url)
+    secrets = [key for key in parsed.query if "password" in key]
+    return parsed.difference_update_query(secrets).render_as_string(hide_password=True)
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -224,6 +226,11 @@ def sqlite_path(url: str) -> Path | None:
     except ArgumentError as error:
         raise StorageError(
             f"storage: cannot read {url!r}; write a file name, 'sqlite:///tune.db' or 'postgresql://user@host/db'."
+        ) from error
+    except ValueError as error:
+        raise StorageError(
+            "storage: cannot read the port in the URL; write 'postgresql://user:password@host:5432/db', and in a "
+            "password ':' as %3A, '/' as %2F and '@' as %40."
         ) from error
     if parsed.get_backend_name() != "sqlite":
         return None
