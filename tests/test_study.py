@@ -738,6 +738,21 @@ def test_a_live_process_is_heard_and_a_silent_one_on_another_machine_is_not(tmp_
         assert study.ask().number == 0
 
 
+def test_a_process_on_a_machine_with_a_slow_clock_is_heard_and_missed_when_silent(tmp_path):
+    clock, path, slow = Clock(), tmp_path / "study.db", 900.0
+    with study_of(storage=path, clock=clock) as study:
+        study.ask()
+        journal = open_journal(path)
+        journal.append([ev.Joined(clock.now - slow, "far", "another-machine", 1, 0.0)])
+        journal.append([ev.Started(clock.now - slow, 1, {"x": 0.5, "n": 1}, 1, "random", "far", None)])
+        for number in range(2, 6):
+            clock.now += 200.0
+            journal.append([ev.Beat(clock.now - slow, "far")])
+            assert study.ask().number == number
+        clock.now += 301.0
+        assert study.ask().number == 1
+
+
 def test_beats_are_written_only_into_silence():
     clock = Clock()
     study = study_of(clock=clock)

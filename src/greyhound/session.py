@@ -62,6 +62,8 @@ class Session:
         self._callbacks = Callbacks(callbacks)
         self._position = 0
         self._last_recovery = -math.inf
+        self._known: dict[str, float] | None = None  # when each owner last wrote, by its own clock
+        self._heard: dict[str, float] = {}
         self._pid = os.getpid()
         self._turn = threading.RLock()
         self.refresh()
@@ -116,13 +118,21 @@ class Session:
         if 0 <= now - self._last_recovery < _RECOVER_EVERY_S:
             return
         self._last_recovery = now
-        owners = self.history.owners
+        self._listen(now)
+        owners, heard = self.history.owners, self._heard
         orphans = [
             trial
             for trial in self.history.running
-            if trial.owner in owners and not presence.alive(owners[trial.owner], now)
+            if trial.owner in owners and not presence.alive(owners[trial.owner], now, heard.get(trial.owner, -math.inf))
         ]
         self.append(*(ev.Requeued(now, trial.number, "its process died", trial.owner) for trial in orphans))
+
+    def _listen(self, now: float) -> None:
+        """Note by this machine's clock who wrote since the last look, at the first nobody: other clocks may be slow."""
+        last = {name: owner.last for name, owner in self.history.owners.items()}
+        if self._known is not None:
+            self._heard.update((name, now) for name, time in last.items() if self._known.get(name) != time)
+        self._known = last
 
     def holds(self, number: int) -> bool:
         """Whether this process has the trial and it runs."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import secrets
 import socket
@@ -40,12 +41,12 @@ def leave(name: str) -> None:
     _here.discard(name)
 
 
-def alive(owner: Owner, now: float) -> bool:
-    """Whether an owner may still be at work."""
+def alive(owner: Owner, now: float, heard: float = -math.inf) -> bool:
+    """Whether an owner may still be at work. heard: when this process last heard of it, by the clock of `now`."""
     if owner.left:
         return False
     if owner.host != _host():
-        return now - owner.last < SILENCE_S
+        return now - max(owner.last, heard) < SILENCE_S
     if owner.pid == os.getpid() and abs(owner.born - _born(owner.pid)) < _SAME_BIRTH_S:
         return owner.name in _here
     try:
