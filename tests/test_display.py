@@ -124,6 +124,31 @@ def test_a_table_is_drawn_where_the_terminal_can_redraw_it(encoding, term, kind)
     os.close(theirs)
 
 
+@pytest.mark.parametrize("progress", ["live", "lines"])
+def test_a_study_goes_on_when_its_terminal_is_closed(progress, tmp_path):
+    code = f"""
+import sys
+import greyhound as gh
+def train(trial):
+    if trial.number == 0:
+        print("begun", flush=True)
+        sys.stdin.readline()
+    return trial.params["x"]
+space = gh.Space(x=gh.Float(0, 1))
+gh.tune(train, space, budget="3 trials", workers="serial", storage="tune.db", progress={progress!r})
+"""
+    ours, theirs = pty.openpty()
+    program = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=theirs, cwd=tmp_path)
+    os.close(theirs)
+    seen = b""
+    while b"begun" not in seen:
+        seen += os.read(ours, 1000)
+    os.close(ours)
+    program.communicate(b"\n")
+    assert program.returncode == 0
+    assert gh.Study.load(tmp_path / "tune.db").history.count(TrialState.COMPLETED) == 3
+
+
 def test_lines_escape_what_the_output_cannot_hold(monkeypatch):
     output = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
     monkeypatch.setattr(sys, "stdout", output)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
+import errno
 import os
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -154,17 +156,20 @@ class Live(Lines):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        with _to_who_reads():
+            self._live.stop()
 
     def update(self, history: History, executor: Executor) -> None:
         """Draw, a few times a second at most."""
         if time.monotonic() - self._drawn >= _REFRESH_S:
-            self._live.update(picture(history, executor.workers, time.time()), refresh=True)
+            with _to_who_reads():
+                self._live.update(picture(history, executor.workers, time.time()), refresh=True)
             self._drawn = time.monotonic()
 
     def warn(self, text: str) -> None:
         """Print it above the table."""
-        self._console.print(text, markup=False, emoji=False, highlight=False)
+        with _to_who_reads():
+            self._console.print(text, markup=False, emoji=False, highlight=False)
 
     def failed(self, number: int, state: TrialState, error: str) -> None:
         """Print the first failure of each kind above the table."""
@@ -304,7 +309,19 @@ def _encoding() -> str:
 
 def _print(text: str) -> None:
     """Print a line, and what the output's encoding lacks as Python escapes it."""
-    try:
+    with _to_who_reads():
         print(text.encode(_encoding(), "backslashreplace").decode(_encoding()), flush=True)
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough; the study goes on
+
+
+@contextlib.contextmanager
+def _to_who_reads() -> Iterator[None]:
+    """Write to standard output; to nowhere from when nobody reads it any more, so that the study goes on.
+
+    So it is where the reader of a pipe, such as head, has seen enough, and where a terminal was closed.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
