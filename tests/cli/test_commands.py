@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from greyhound.cli.app import app
-from greyhound.cli.arguments import default_stem
+from greyhound.cli.arguments import Watched, default_stem
 from greyhound.errors import StorageError, StudyError
 from greyhound.space import Float
 from greyhound.storage import open_journal
@@ -53,6 +53,24 @@ def test_best_prints_the_parameters(tuned, greyhound):
     assert f"x: {record['params']['x']}" in told.splitlines()
     assert record["metrics"]["score"] == pytest.approx(4 * record["params"]["x"])
     assert record["number"] == Study.load("train.db").best.number
+
+
+def test_who_watches_a_study_reads_what_came_since(folder):
+    def begin():
+        with Study({"x": Float(0.0, 1.0)}, budget="9 trials", storage="train.db") as study:
+            study.tell(study.ask(), 0.5)
+
+    begin()
+    watched = Watched("train.db", None)
+    first = watched.read()
+    with Study.load("train.db") as study:
+        study.tell(study.ask(), 0.25)
+    again = watched.read()
+    assert again is first
+    assert [trial.metrics["value"] for trial in again.trials] == [0.5, 0.25]
+    (folder / "train.db").unlink()
+    begin()
+    assert len(watched.read()) == 1, "it was begun anew"
 
 
 def test_status_reads_only(tuned, greyhound):

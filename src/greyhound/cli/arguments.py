@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from greyhound.cli.studyfile import read_study_file
 from greyhound.errors import StudyError
+from greyhound.events import Event
 from greyhound.history import History
 from greyhound.storage import Journal, open_journal
 
@@ -41,9 +43,39 @@ def read_journal(study: str, name: str | None) -> tuple[Journal, History]:
     storage, name = locate(study, name)
     journal = open_journal(storage, name, create=False)
     history = History.of(journal.read(0))
+    _check_declared(study, history)
+    return journal, history
+
+
+class Watched:
+    """A study that is looked at again and again. study, name: as a command is given them."""
+
+    def __init__(self, study: str, name: str | None) -> None:
+        self._study = study
+        self._name = name
+        self._history = History()
+        self._last: list[Event] = []  # the one that was folded last
+
+    def read(self) -> History:
+        """The fold, with what came since the last look; made anew where the study was begun anew.
+
+        Raises as `read_journal` does.
+        """
+        storage, name = locate(self._study, self._name)
+        with contextlib.closing(open_journal(storage, name, create=False)) as journal:
+            found = journal.read(self._history.length - len(self._last))
+            if found[:1] != self._last and self._last:
+                self._history, self._last, found = History(), [], journal.read(0)
+        for event in found[len(self._last) :]:
+            self._history.apply(event)
+        self._last = found[-1:]
+        _check_declared(self._study, self._history)
+        return self._history
+
+
+def _check_declared(study: str, history: History) -> None:
     if history.settings is None:
         raise StudyError(f"{study}: the study was created but never declared; run it again from its program.")
-    return journal, history
 
 
 def worker_count(text: str | None) -> int | str | None:

@@ -12,7 +12,7 @@ from greyhound import samplers, strategy
 from greyhound.analysis import ranking, summary
 from greyhound.budget import Budget, duration
 from greyhound.cli import show
-from greyhound.cli.arguments import JsonOption, NameOption, StudyArgument, read_history
+from greyhound.cli.arguments import JsonOption, NameOption, StudyArgument, Watched
 from greyhound.errors import StudyError
 from greyhound.history import History
 from greyhound.registry import named
@@ -31,8 +31,9 @@ def status(
 
     Example: greyhound status train.db
     """
+    watched = Watched(study, name)
     while True:
-        history = read_history(study, name)
+        history = watched.read()
         if as_json:
             typer.echo(json.dumps(_status(history), indent=1))
         else:
