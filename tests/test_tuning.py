@@ -337,6 +337,41 @@ def test_signals_pause_and_a_second_leaves_at_once(signum, tmp_path):
     assert len(study.history.requeued) == 2, "what ran is put back"
 
 
+def test_a_trial_that_fails_once_a_signal_came_is_put_back(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import os, signal, time
+            print('{"step": 1, "score": 0.5}', flush=True)
+            tuner = int(open("tuner.txt").read())
+            os.kill(tuner, signal.SIGTERM)  # as Slurm does: to all processes of a job
+            time.sleep(1.0)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(600)
+            """
+        )
+    )
+    (tmp_path / "program.py").write_text(
+        textwrap.dedent(
+            """
+            import os
+            import greyhound as gh
+
+            if __name__ == "__main__":
+                with open("tuner.txt", "w") as file:
+                    file.write(str(os.getpid()))
+                train = gh.Script(("train.py",))
+                gh.tune(train, {"x": gh.Float(0, 1)}, maximize="score", workers=1, storage="study.db", progress=False)
+            """
+        )
+    )
+    subprocess.run([sys.executable, "program.py"], cwd=tmp_path, timeout=60, check=True)
+    history = Study.load(tmp_path / "study.db").history
+    assert (history.requeued, history.count(TrialState.FAILED)) == ([0], 0)
+    assert "killed by signal 15" in history.trial(0).error
+
+
 def test_a_time_out_that_nothing_keeps_is_warned_of():
     options = {"maximize": "score", "max_steps": 2, "budget": 1, **QUIET}
     with pytest.warns(UserWarning, match="trial_timeout does nothing with workers='serial'"):

@@ -372,6 +372,8 @@ class _Loop:
             self.running.discard(message.number)
             if (why := self._refused.pop(message.number, None)) is not None:
                 message = replace(message, state=TrialState.FAILED, error=why)
+            elif self.interrupted and message.state is TrialState.FAILED:
+                message = replace(message, state=TrialState.PAUSED)  # the signal may have reached what it started too
             self._end(message)
         elif isinstance(message, WorkerRetired):
             self._retired = message
