@@ -14,8 +14,10 @@ import psutil
 import pytest
 
 import greyhound as gh
+from greyhound import events as ev
 from greyhound.errors import EvaluationError, SpaceError, StudyError
 from greyhound.evaluators.script import Script
+from greyhound.storage import Memory, presence
 from greyhound.study import Study
 from greyhound.trial import TrialState
 
@@ -337,13 +339,26 @@ def test_signals_pause_and_a_second_leaves_at_once(signum, tmp_path):
     assert len(study.history.requeued) == 2, "what ran is put back"
 
 
+def test_a_training_in_the_own_process_that_reports_nothing_for_long_is_heard_of(monkeypatch):
+    monkeypatch.setattr(presence, "BEAT_S", 0.05)
+    journal, deadline = Memory(), time.monotonic() + 60.0
+
+    def train(trial):
+        while not any(isinstance(event, ev.Beat) for event in journal.read(0)):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return trial.params["x"]
+
+    study = gh.tune(train, SPACE, maximize="score", budget=1, workers="serial", storage=journal, **QUIET)
+    assert study.history.count(TrialState.COMPLETED) == 1
+
+
 def test_a_trial_that_fails_once_a_signal_came_is_put_back(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(
         textwrap.dedent(
             """
             import os, signal, time
-            print('{"step": 1, "score": 0.5}', flush=True)
             tuner = int(open("tuner.txt").read())
             os.kill(tuner, signal.SIGTERM)  # as Slurm does: to all processes of a job
             time.sleep(1.0)

@@ -4,18 +4,19 @@ puts back those of processes that died.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar
 
 from greyhound import events as ev
 from greyhound.callbacks import Callback, Callbacks
-from greyhound.errors import StudyError
+from greyhound.errors import StorageError, StudyError
 from greyhound.history import History
 from greyhound.settings import missing_constraints
 from greyhound.storage import Journal, presence
@@ -145,6 +146,26 @@ class Session:
         """Tell other machines that this process lives, if it has been silent."""
         if self.owner is not None and self._silent_s >= presence.BEAT_S:
             self.append(ev.Beat(self.clock(), self.owner))
+
+    @contextlib.contextmanager
+    def beating(self) -> Iterator[None]:
+        """Beat from a thread for as long as this lasts. It leaves the fold, which nothing guards, to read it later."""
+        over = threading.Event()
+
+        def beat() -> None:
+            with contextlib.suppress(StorageError):  # told where the study itself meets it
+                while not over.wait(presence.BEAT_S):
+                    with self.turn:
+                        if self.owner is not None and self._silent_s >= presence.BEAT_S:
+                            self.journal.append([ev.Beat(self.clock(), self.owner)])
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def catch_up(self) -> None:
         """Read what others wrote, if this process has been silent for so long that they may take it for dead."""

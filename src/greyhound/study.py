@@ -13,6 +13,7 @@ import operator
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -525,6 +526,10 @@ class Study:
     def beat(self) -> None:
         """Tell other machines that this process lives, if it has been silent; `tune` does so by itself."""
         self._session.beat()
+
+    def beating(self) -> AbstractContextManager[None]:
+        """Beat from a thread for as long as this lasts, in a loop that may be silent for minutes; `tune` does so."""
+        return self._session.beating()
 
     def flush(self) -> None:
         """Let callbacks finish what they write elsewhere; `tune` and `close` do so by themselves."""

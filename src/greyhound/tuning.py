@@ -267,7 +267,7 @@ def drive(study: Study, executor: Executor, display: Display, plan: Plan | None 
     loop = _Loop(study, executor, display)
     executor.pump = loop.handle_all
     try:
-        with _signals(loop), display:
+        with _signals(loop), study.beating(), display:
             loop.run()
             while plan is not None and not loop.interrupted and begin(study, plan, executor.slots):
                 loop.again()
