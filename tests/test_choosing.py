@@ -132,6 +132,7 @@ def test_what_was_computed_ahead_is_taken_once():
     before = Counting.asked
     suggestions.prepare(history, sampler)
     suggestions.prepare(history, sampler)
+    assert Counting.asked == before + 1
     ahead = suggestions.take(history, sampler)
     assert Counting.asked == before + 1
     assert suggestions.take(history, sampler) == ahead, "it is a function of the history"
@@ -168,6 +169,7 @@ def test_a_grid_that_waits_for_results_is_not_at_its_end():
     study.prepare()
     assert study.ask() is None
     assert not study.finished, "it waits for the trials that run"
+    study.prepare()
     study.tell(first[0], loss=0.5)
     finer = study.ask()
     assert finer.params["x"] not in [trial.params["x"] for trial in first]
