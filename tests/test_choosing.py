@@ -90,6 +90,33 @@ def test_a_space_that_was_tried_whole_and_a_budget_of_trials_end_a_study_each_in
     assert why_finished(history, history.settings, Full(), "it is late") == "it is late"
 
 
+def test_a_study_ends_though_more_was_enqueued_than_the_budget_has_room_for():
+    study = Study(Space(x=Float(0.0, 1.0)), minimize="loss", scheduler="none", budget=2)
+    for place in (0.1, 0.2, 0.3):
+        study.enqueue({"x": place})
+    for place in (0.1, 0.2):
+        trial = study.ask()
+        assert trial.params == {"x": place}
+        study.tell(trial, loss=1.0)
+    assert study.ask() is None
+    assert study.why_finished == "the budget of 2 trials is used up"
+    study.extend("1 trial")
+    assert study.ask().params == {"x": 0.3}
+
+
+def test_what_is_enqueued_after_a_space_was_tried_whole_is_tried_again():
+    study = Study(Space(on=Bool()), minimize="loss", sampler="random", scheduler="none", budget=10)
+    while (trial := study.ask()) is not None:
+        study.tell(trial, loss=1.0)
+    assert study.finished
+    study.enqueue({"on": True})
+    assert not study.finished
+    study.tell(study.ask(), loss=1.0)
+    assert study.ask() is None
+    assert [trial.params["on"] for trial in study.trials[2:]] == [True]
+    assert study.why_finished == "every configuration that random has was tried"
+
+
 class Counting(Random):
     """Random, and how often it was asked."""
 
@@ -105,6 +132,7 @@ def test_what_was_computed_ahead_is_taken_once():
     before = Counting.asked
     suggestions.prepare(history, sampler)
     suggestions.prepare(history, sampler)
+    assert Counting.asked == before + 1
     ahead = suggestions.take(history, sampler)
     assert Counting.asked == before + 1
     assert suggestions.take(history, sampler) == ahead, "it is a function of the history"
@@ -141,6 +169,7 @@ def test_a_grid_that_waits_for_results_is_not_at_its_end():
     study.prepare()
     assert study.ask() is None
     assert not study.finished, "it waits for the trials that run"
+    study.prepare()
     study.tell(first[0], loss=0.5)
     finer = study.ask()
     assert finer.params["x"] not in [trial.params["x"] for trial in first]

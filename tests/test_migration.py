@@ -44,7 +44,9 @@ def changed(**changes):
             "momentum": Float(0, 1, when={"optimizer": ["sgd", "lion"]}),
         },
         {"momentum": Float(0, 1, default=0.9)},
+        {"momentum": Float(0, 1, default=0.9, when={"optimizer": ["sgd", "adamw"]})},
         {"new": Bool(default=False), "more": Float(0, 1, when={"new": True})},
+        {"nesterov": Bool(default=True, when={"optimizer": "sgd"})},
     ],
 )
 def test_a_larger_space_takes_all_earlier_trials(change):

@@ -465,6 +465,9 @@ def test_a_space_is_a_collection_of_its_names_and_survives_copying(space):
 
 
 @given(spaces())
+@example(Space({"lambda": Float(0.0, 1.0)}))
+@example(Space({"constraint": Float(0.0, 1.0)}))
+@example(Space(a=Int(1, 9), b=Int(1, 9), constraint={"it fits": "a < b"}))
 def test_the_repr_of_a_space_builds_it_again(space):
     assert eval(repr(space)) == space
 

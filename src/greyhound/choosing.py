@@ -97,7 +97,7 @@ def why_finished(history: History, settings: Settings, scheduler: Scheduler, spe
         return None
     if spent is not None:
         return spent
-    if history.running or history.requeued or history.queue or history.can_start:
+    if history.running or history.requeued or history.can_start:
         return None
     if isinstance(scheduler.next(history), Resume):
         return None

@@ -328,6 +328,8 @@ class History:
             asked = {(each.replicates, each.seed) for each in self._queue}
             if (event.replicates, event.seed) in asked:
                 self._taken.add(len(self._queue))  # another process asked for it at the same time
+        else:
+            self.exhausted = False  # there is one to try, whatever the sampler has
         self._queue.append(event)
 
     def _started(self, event: ev.Started) -> None:

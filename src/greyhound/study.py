@@ -271,7 +271,8 @@ class Study:
     def enqueue(self, params: Mapping[str, Any]) -> None:
         """Ask for a configuration to be tried soon; parameters left out take their defaults.
 
-        A configuration may be asked for again and again: each is a replicate with its own seed.
+        A configuration may be asked for again and again: each is a replicate with its own seed. Those that the budget
+        of trials has no room for wait until it has.
         """
         check_configuration(params)
         self._session.join()

@@ -7,10 +7,11 @@ from scipy import stats
 from greyhound.numeric.comparison import chances, intervals, picked_by_others
 
 
-def test_one_row_has_students_interval():
-    values = np.array([0.91, 0.93, 0.95, 0.92, 0.94])
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_one_row_has_students_interval(seeds):
+    values = np.array([0.91, 0.93, 0.95, 0.92, 0.94])[:seeds]
     (found,) = intervals(values[None], 0.95)
-    low, high = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
+    low, high = stats.t.interval(0.95, seeds - 1, values.mean(), stats.sem(values))
     assert (found.estimate, found.low, found.high) == pytest.approx((values.mean(), low, high))
 
 
@@ -25,6 +26,12 @@ def test_two_rows_of_independent_noise_have_nearly_the_pooled_interval():
 def test_intervals_know_no_noise_from_one_seed_and_have_no_width_without_noise():
     assert intervals(np.array([[0.5], [0.7]]))[0].low == -np.inf
     assert intervals(np.full((3, 4), 0.5))[2].high == 0.5
+
+
+def test_intervals_are_the_same_in_every_unit():
+    values = np.random.default_rng(4).normal(size=(3, 4))
+    for found, other in zip(intervals(values), intervals(1000.0 * values), strict=True):
+        assert (other.low, other.high) == pytest.approx((1000.0 * found.low, 1000.0 * found.high))
 
 
 @pytest.mark.parametrize("shared", [0.0, 3.0])
@@ -60,3 +67,13 @@ def test_chances_are_even_among_equals_and_sure_of_what_is_plain():
     assert plain[0] > 0.99
     assert chances(np.zeros((2, 1)), rng).tolist() == [0.5, 0.5]
     assert chances(np.zeros((2, 3)), rng).tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("seeds", [2, 4])
+@pytest.mark.parametrize("scale", [0.1, 100.0])
+def test_the_chances_of_two_are_those_of_a_paired_t_test(seeds, scale):
+    rng = np.random.default_rng(5)
+    first, second = scale * (3.0 * rng.normal(size=seeds) + rng.normal(size=(2, seeds)))
+    expected = 1.0 - stats.ttest_rel(first, second, alternative="less").pvalue
+    assert abs(expected - 0.5) > 0.1
+    assert chances(np.stack([first, second]), rng, 40_000)[0] == pytest.approx(expected, abs=0.01)

@@ -159,6 +159,11 @@ def test_equal_points_with_different_values_are_borne():
     assert np.isfinite(std).all()
 
 
+def test_losses_far_above_the_median_are_drawn_in_but_none_where_most_are_the_lowest():
+    assert gp.drawn_in(np.array([1.0, 2.0, 3.0, 99.0])).tolist() == [1.0, 2.0, 3.0, 16.0]
+    assert gp.drawn_in(np.array([1.0, 1.0, 1.0, 99.0])).tolist() == [1.0, 1.0, 1.0, 99.0]
+
+
 @pytest.mark.parametrize("values", [[1.0], [2.0, 2.0, 2.0], [1e300, 1e300], [0.0, 0.0]])
 def test_what_does_not_vary_is_standardised_to_zero(values):
     assert gp.standardise(values).tolist() == [0.0] * len(values)

@@ -35,6 +35,15 @@ def test_costs_put_fronts_in_order_and_within_a_front_the_larger_share():
     assert costs[4] > costs[:4].max(), "the others beat it"
 
 
+@pytest.mark.parametrize("objectives", [2, 3, 8])
+def test_the_order_does_not_depend_on_the_units_of_the_objectives(objectives):
+    rng = np.random.default_rng(1)
+    points = rng.random((30, objectives))
+    others = points * 10.0 ** rng.integers(-6, 7, objectives) + rng.normal(size=objectives)
+    assert pareto.costs(others) == pytest.approx(pareto.costs(points), rel=1e-6)
+    assert pareto.crowding(others) == pytest.approx(pareto.crowding(points), rel=1e-6)
+
+
 @pytest.mark.parametrize("objectives", [2, 3, 5, 8])
 def test_costs_are_finite_and_respect_domination_for_any_number_of_objectives(objectives):
     points = np.random.default_rng(0).random((60, objectives))

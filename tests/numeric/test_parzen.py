@@ -97,14 +97,23 @@ def test_a_column_that_a_point_lacks_counts_for_nothing():
     assert scores[0] == scores[1]
 
 
+def test_points_score_together_as_they_do_alone_whatever_columns_they_have():
+    model = estimator([[0.2, 0.125], [0.4, 0.875]], (0, 4), (False, True), active=[[True, True], [True, False]])
+    points = np.array([[0.2, 0.125], [0.9, 0.625], [0.3, 0.125], [0.3, 0.375]])
+    active = np.array([[True, True], [True, False], [False, True], [True, True]])
+    alone = [model.log_density(points[at : at + 1], active[at : at + 1])[0] for at in range(4)]
+    assert model.log_density(points, active) == pytest.approx(alone)
+
+
 def test_a_component_is_uniform_in_a_column_that_its_point_lacks():
     model = estimator([[0.2, 0.5]], (0, 4), (False, True), active=[[True, False]])
     points = np.array([[0.2, 0.125], [0.2, 0.875]])
     assert np.ptp(model.log_density(points, everywhere(points))) == pytest.approx(0.0)
 
 
-def test_samples_follow_the_density():
-    model = estimator([[0.1, 0.5 / 3], [0.2, 0.5 / 3], [0.15, 2.5 / 3]], (0, 3), (False, True))
+@pytest.mark.parametrize("weights", [[1.0, 1.0, 1.0], [0.2, 0.3, 9.0]])
+def test_samples_follow_the_density(weights):
+    model = estimator([[0.1, 0.5 / 3], [0.2, 0.5 / 3], [0.35, 2.5 / 3]], (0, 3), (False, True), weights)
     points = model.sample(4000, np.random.default_rng(0))
     assert points.min() >= 0.0
     assert points.max() <= 1.0

@@ -75,6 +75,7 @@ def test_weights_and_a_prior_together_are_refused_and_weights_are_written_down()
     space = gh.Space(kind=gh.Categorical(["a", "b"], weights=[1, 2]))
     assert gh.Space.from_dict(space.to_dict()) == space
     assert space != gh.Space(kind=gh.Categorical(["a", "b"], weights=[2, 1]))
+    assert space == gh.Space(kind=gh.Categorical(["a", "b"], weights=np.array([1.0, 2.0])))
 
 
 def test_a_guess_alone_is_held_by_half():

@@ -21,6 +21,20 @@ def test_the_few_configurations_that_a_constraint_leaves_are_tried_once(sampler)
     assert study.ask() is None
 
 
+@pytest.mark.parametrize("sampler", ["random", "sobol", "tpe", "genetic", "grey", "cmaes", "ehvi", "gp+genetic"])
+def test_a_choice_without_a_continuous_parameter_is_tried_once_in_an_infinite_space(sampler):
+    space = gh.Space(
+        model=gh.Categorical(["mean", "ridge"]), alpha=gh.Float(1e-3, 10, log=True, when={"model": "ridge"})
+    )
+    study = gh.Study(space, minimize="loss", sampler=sampler, scheduler="none", seed=1)
+    tried = []
+    for _ in range(14):
+        trial = study.ask()
+        tried.append(trial.params["model"])
+        study.tell(trial, loss=1.0 + trial.params["alpha"] if "alpha" in trial.params else 0.0)
+    assert tried.count("mean") == 1
+
+
 def test_a_space_of_thousands_comes_to_its_end():
     space = gh.Space(a=gh.Int(1, 50), b=gh.Int(1, 150))
     everything, rng = {space.key(params) for params in space.grid(150)}, np.random.default_rng(0)

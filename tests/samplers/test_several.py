@@ -100,6 +100,25 @@ def test_parents_keep_to_the_limits_first_then_come_fronts_then_the_lonely():
     assert survivors(told, 7).tolist()[4:] == [5, 6, 0], "the second front, then what breaks the limit, by how much"
 
 
+def test_parents_are_as_many_as_are_wanted_and_of_the_best_fronts():
+    study = gh.Study(gh.Space(x=gh.Float(0, 1)), minimize=["a", "b"], sampler="random", scheduler="none")
+    for a, b in np.random.default_rng(0).random((40, 2)):
+        study.tell(study.ask(), a=a, b=b)
+    told = results(study.history)
+    fronts = pareto.ranks(told.values)
+    for most in (2, 7, 15, 30, 40):
+        parents = survivors(told, most)
+        assert len(set(parents.tolist())) == most
+        assert fronts[parents].tolist() == sorted(fronts)[:most]
+
+
+def test_where_all_break_a_limit_those_are_parents_that_break_it_least():
+    study = gh.Study(gh.Space(x=gh.Float(0, 1)), minimize=["a", "b"], subject_to="c <= 1", scheduler="none")
+    for c in (5, 2, 9, 3):
+        study.tell(study.ask(), a=c, b=-c, c=c)
+    assert survivors(results(study.history), 3).tolist() == [1, 3, 0]
+
+
 def test_of_thousands_on_one_front_few_are_parents_among_them_its_ends():
     study = gh.Study(gh.Space(x=gh.Float(0, 1)), minimize=["a", "b"], sampler="random", scheduler="none")
     for a in np.random.default_rng(0).permutation(1000):

@@ -17,6 +17,11 @@ def test_first_points_fall_into_different_cells():
     assert len(cells) == 64, "each of 8 x 8 cells has one of the first 64 points"
 
 
+def test_a_single_parameter_is_covered_as_evenly():
+    points = Sobol().suggest(history_of(Space(x=Float(0.0, 1.0)), 0), 16, np.random.default_rng(0))
+    assert len({int(16 * point["x"]) for point in points}) == 16
+
+
 def test_a_batch_is_what_single_suggestions_would_be():
     together = Sobol().suggest(history_of(PLANE, 0), 3, np.random.default_rng(0))
     assert together[2] == Sobol().suggest(history_of(PLANE, 2), 1, np.random.default_rng(5))[0]

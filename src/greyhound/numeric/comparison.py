@@ -40,7 +40,7 @@ def intervals(values: Floats, level: float = 0.95) -> list[Interval]:
     if seeds < 2:
         margin = np.inf
     else:
-        quantile = float(stats.t.ppf((1 + level ** (1 / rows)) / 2, freedom)) if variance > 0 else 0.0
+        quantile = float(stats.t.ppf((1 + level ** (1 / rows)) / 2, freedom))
         margin = quantile * float(np.sqrt(variance / seeds))
     return [Interval(float(mean), float(mean) - margin, float(mean) + margin) for mean in means]
 
@@ -92,8 +92,6 @@ def _noise(values: Floats) -> tuple[float, float]:
     if seeds < 2:
         return np.inf, 1.0
     between = float(values.mean(axis=0).var(ddof=1))
-    if rows == 1:
-        return between, seeds - 1.0
     variance, freedom = noise_within(values)
     within = (1 - 1 / rows) * variance
     total = between + within

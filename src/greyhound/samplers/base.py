@@ -64,10 +64,11 @@ def start_size(history: History, wanted: int | None = None) -> int:
 
 
 def tried_keys(history: History) -> set[Any] | None:
-    """Keys of the configurations tried so far where the space is finite, else None.
+    """Keys of the configurations tried so far; None where each has a continuous parameter, and so none comes twice.
 
-    In a finite space a configuration is proposed once; repeats that are wanted are enqueued.
+    A configuration is proposed once; repeats that are wanted are enqueued.
     """
-    if history.space.size is None:
+    space = history.space
+    if any(space[name].size is None and not parents for name, parents in space.conditions.items()):
         return None
-    return {history.space.key(trial.params) for trial in history.trials}
+    return {space.key(trial.params) for trial in history.trials}

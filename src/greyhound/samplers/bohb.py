@@ -66,7 +66,7 @@ class BOHB:
             found = [params for params in asked if history.space.key(params) not in tried][:wanted]
         tried |= {history.space.key(params) for params in found}
         while len(found) < count:
-            params = draw_new(history, rng, tried if finite else None)
+            params = draw_new(history, rng, tried)
             if params is None:
                 break
             found.append(params)

@@ -89,8 +89,7 @@ class Cube:
 
     def layout(self, active: Bools) -> Layout:
         """What a model has to know of the coordinates; `active` of the trials: a space defined by run has gaps."""
-        absent = (~active).any(axis=0) if len(active) else np.zeros(self.dimension, bool)
-        optional = np.asarray(self.conditional, bool) | absent
+        optional = np.asarray(self.conditional, bool) | (~active).any(axis=0)
         return Layout(self.categories, tuple(optional.tolist()), self._warped)
 
     def snap(self, rows: Floats) -> Floats:

@@ -112,7 +112,7 @@ class GP:
             return found
         with threads.one():
             model = Model(history, cube, data, self.transforms)
-            taken = set(cube.keys(history.X)) if len(history) else set()
+            taken = set(cube.keys(history.X))
             while len(found) < count:
                 drawn = draw_new(history, rng, seen) if explores(data, rng) else None
                 model.draw(rng)

@@ -23,7 +23,7 @@ _TRIES = 100
 
 @dataclass(frozen=True)
 class Random:
-    """Uniform random configurations; in a finite space none twice, and an end when all were tried.
+    """Uniform random configurations, none twice; in a finite space an end when all were tried.
 
     A space of more than 200,000 configurations, constraints not counted, is not listed to find the last ones: there
     one that was tried is drawn again once a hundred draws in a row were tried before.
@@ -46,8 +46,7 @@ class Random:
 def draw_new(history: History, rng: np.random.Generator, seen: set[Any] | None) -> dict[str, Any] | None:
     """A random configuration that is not among `seen`, to which it is added; None where all are.
 
-    seen: keys of what was tried in a finite space, None in an infinite one. A space too large to be listed gives one of
-    `seen` where many draws give no other.
+    seen: of `tried_keys`. A space too large to be listed gives one of `seen` where many draws give no other.
     """
     space = history.space
     if seen is None:
@@ -57,7 +56,7 @@ def draw_new(history: History, rng: np.random.Generator, seen: set[Any] | None) 
         if (key := space.key(params)) not in seen:
             seen.add(key)
             return params
-    if (space.size or 0) > MOST_LISTED:
+    if space.size is None or space.size > MOST_LISTED:
         return params
     left = [params for params in _listed(space) if space.key(params) not in seen]
     if not left:

@@ -75,7 +75,7 @@ def results(history: History) -> Results:
         feasible=np.flatnonzero(feasible),
         ranking=order[~pending[order]],
         costs=costs,
-        values=every[finite] if every.shape[1] != 1 else values[finite, None],
+        values=every[finite],
         doubts=doubts[finite],
     )
 

@@ -32,7 +32,7 @@ class Sobol:
     """The points of one scrambled Sobol sequence in turn; the study's seed scrambles it.
 
     The position in the sequence is the number of trials so far. A point that breaks a constraint or
-    repeats a configuration of a finite space is replaced by that of another scrambling, in the end by a random one.
+    repeats a configuration is replaced by that of another scrambling, in the end by a random one.
     """
 
     traits: ClassVar[Traits] = Traits()
