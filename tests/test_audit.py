@@ -121,6 +121,35 @@ def test_audits_that_were_interrupted_or_failed_are_borne():
     assert audit(History.of(events), {0: 1}).audited == 1
 
 
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
+def test_what_a_step_is_told_in_parts_makes_no_other_audit(scheduler):
+    """The real study judges a step when its objective is told, and so does the replay."""
+
+    def audited(parts):
+        study = Study(
+            Space(x=Float(0.0, 1.0)), maximize="score", max_steps=27, budget=40, scheduler=scheduler, audit=0.5,
+            sampler="random",
+        )  # fmt: skip
+        while (trial := study.ask()) is not None:
+            for step in range(trial.step + 1, 28):
+                score = faithful(trial.params["x"], step)
+                told = [{"loss": 1.0}, {"score": score}] if parts else [{"loss": 1.0, "score": score}]
+                verdicts = [study.report(trial, step, **part) for part in told]
+                if verdicts[-1] is not Verdict.CONTINUE:
+                    break
+        return study.audit()
+
+    assert audited(parts=True) == audited(parts=False)
+    assert audited(parts=True).stopped
+
+
+def test_an_audit_that_ended_by_itself_has_finished_in_the_replay_too():
+    events = [ev.Declared(1.0, begun(max_steps=4).settings.to_json()), ev.Joined(1.0, "test", "host", 1, 1.0)]
+    for number, losses in enumerate(([4.0, 2.0, 1.0], [6.0, 4.0, 1.0], [9.0, 5.0, 1.0], [9.0, 5.1, 4.0, 4.0])):
+        events += trained(number, losses, AUDIT)
+    assert stops(events, Median(min_trials=3, interval=2)) == {3: 2}
+
+
 def test_with_several_objectives_a_stop_is_wrong_if_nothing_dominates_what_was_stopped():
     study = study_of(late, trials=120, minimize="size", metrics=lambda x: {"size": 1.0 + x})
     found = study.audit()

@@ -1,8 +1,10 @@
 """The fold: incremental as from the start, first claims hold, nothing is counted twice."""
 
 import math
+from dataclasses import asdict, replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +33,8 @@ BEGIN = [
     ev.Joined(1.0, "a", "host", 1, 0.0),
     ev.Joined(1.0, "b", "host", 2, 0.0),
 ]
+NAMED = [ev.Declared(1.0, replace(SETTINGS, space=None).to_json()), *BEGIN[1:]]
+"""The same where the trainings name their parameters themselves."""
 
 
 def started(number, params=ADAM, owner="a", time=2.0, **more):
@@ -70,7 +74,7 @@ anything = st.one_of(
 def state_of(history):
     return repr(
         (
-            list(history.trials),
+            [asdict(trial) for trial in history.trials],
             history.total_steps,
             history.total_seconds,
             history.active_seconds,
@@ -85,10 +89,20 @@ def state_of(history):
     )
 
 
-@given(st.lists(anything, max_size=40), st.data())
-def test_folding_in_pieces_equals_folding_from_the_start(events, data):
-    whole = History.of([*BEGIN, *events])
-    pieces = History.of(BEGIN)
+named = st.sampled_from(
+    [("x", 0.5, Float(0.0, 1.0)), ("x", 3.0, Float(0.0, 4.0)), ("x", 1, Int(1, 2)), ("y", 2, Int(1, 2))]
+)
+suggested = st.builds(lambda number, told: ev.Suggested(3.0, number, *told[:2], told[2].to_dict()), numbers, named)
+widened = ev.Declared(3.0, replace(SETTINGS, space=Space({**SPACE.parameters, "n": Int(1, 8, default=3)})).to_json())
+
+
+@pytest.mark.parametrize(("begin", "more"), [(BEGIN, st.just(widened)), (NAMED, suggested)], ids=["declared", "named"])
+@given(data=st.data())
+def test_folding_in_pieces_equals_folding_from_the_start(begin, more, data):
+    begin = [*begin, started(0, SGD), started(1, ADAM)]
+    events = data.draw(st.lists(anything | more, max_size=40))
+    whole = History.of([*begin, *events])
+    pieces = History.of(begin)
     for event in events:
         pieces.apply(event)
         if data.draw(st.booleans()):
@@ -169,6 +183,23 @@ def test_the_end_of_a_run_by_a_process_that_lost_the_trial_is_void():
     assert History.of([*BEGIN, *events]).trial(0).state is TrialState.RUNNING
 
 
+@pytest.mark.parametrize(
+    "late",
+    [
+        ev.Reported(9.0, 0, 5, {"accuracy": 0.9}),
+        ended(0, TrialState.FAILED, time=9.0, accuracy=0.9),
+        ended(0, TrialState.PAUSED, time=9.0, accuracy=0.9),
+        ended(0, owner="b", time=9.0, accuracy=0.9),
+        ev.Resumed(9.0, 0, "b", 9),
+        ev.Requeued(9.0, 0, "its process died", "a"),
+        ev.Requeued(9.0, 0, "retried"),
+    ],
+)
+def test_what_was_completed_stays_so_whatever_is_written_of_it_late(late):
+    events = [*BEGIN, started(0), ev.Reported(2.5, 0, 3, {"accuracy": 0.5}), ended(0, accuracy=0.5)]
+    assert state_of(History.of([*events, late])) == state_of(History.of([*events, ev.Beat(9.0, "a")]))
+
+
 def test_columns_hold_encodings_losses_and_violations():
     events = [
         started(0, SGD), ended(0, accuracy=0.8, latency=4.0),
@@ -184,6 +215,16 @@ def test_columns_hold_encodings_losses_and_violations():
     np.testing.assert_array_equal(history.losses[:, 0], [-0.8, -0.6, math.nan, math.nan])
     np.testing.assert_array_equal(history.violations[:, 0], [0.0, 2.5, math.nan, math.nan])
     assert history.failed.tolist() == [False, False, True, False]
+
+
+def test_columns_that_were_read_take_in_what_is_told_later():
+    x = Float(0.0, 1.0).to_dict()
+    first = [ev.Suggested(2.0, 0, "x", 0.5, x), ev.Constrained(2.0, 0, "size", 3.0)]
+    history = History.of([*NAMED, started(0), started(1), *first])
+    assert (history.X[:, 0].tolist(), history.violations[0].tolist()) == ([0.5, 0.5], [_NaN(), 3.0])
+    for event in (ev.Suggested(3.0, 1, "x", 1.0, x), ev.Constrained(3.0, 0, "size", -1.0)):
+        history.apply(event)
+    assert (history.X[:, 0].tolist(), history.violations[0].tolist()) == ([0.5, 1.0], [_NaN(), 0.0])
 
 
 def test_losses_at_a_step_are_those_first_reported_there_or_later():
@@ -241,10 +282,54 @@ def test_silence_between_sessions_is_not_study_time():
     assert history.elapsed_seconds(9500.0) == 310.0 + 490.0, "the first process was never heard to leave"
 
 
+def test_the_clock_runs_as_long_as_anybody_drives_the_study():
+    history = History.of(
+        [
+            ev.Declared(100.0, SETTINGS.to_json()),
+            ev.Joined(100.0, "a", "host", 1, 0.0),
+            ev.Joined(130.0, "b", "host", 2, 0.0),
+            ev.Left(200.0, "a"),
+            ev.Beat(300.0, "b"),
+            ev.Left(310.0, "b"),
+            ev.Joined(340.0, "c", "host", 3, 0.0),
+        ]
+    )
+    assert history.active_seconds == 210.0
+    assert history.elapsed_seconds(350.0) == 220.0
+
+
+def test_what_a_killed_process_had_trained_counts_up_to_its_last_report():
+    killed = [started(0, time=10.0), ev.Reported(40.0, 0, 3, {}), ev.Requeued(900.0, 0, "its process died", "a")]
+    history = History.of([*BEGIN, *killed])
+    assert (history.total_seconds, history.trial(0).seconds) == (30.0, 30.0)
+    for event in (ev.Resumed(910.0, 0, "b", 9), ev.Requeued(950.0, 0, "its process died", "b")):
+        history.apply(event)
+    assert history.total_seconds == 30.0, "it reported nothing more"
+    for event in (ev.Resumed(960.0, 0, "b", 9), ev.Reported(965.0, 0, 4, {}), ended(0, TrialState.FAILED, "b", 966.0)):
+        history.apply(event)
+    history.apply(ev.Requeued(990.0, 0, "retried", "b"))
+    assert (history.total_seconds, history.trial(0).seconds) == (31.0, 31.0), (
+        "a run that has ended is not counted again"
+    )
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        started(1, time=300.0),
+        ev.Resumed(300.0, 0, "a", 9),
+        ev.Reported(300.0, 2, 1, {}),
+        ended(2, time=300.0),
+        ev.Beat(300.0, "a"),
+    ],
+)
+def test_whatever_a_process_writes_tells_that_it_lives(event):
+    history = History.of([*BEGIN, started(0), ended(0, TrialState.PAUSED), started(1), started(2), event])
+    assert (history.owners["a"].last, history.owners["b"].last) == (300.0, 1.0)
+
+
 def test_trials_of_a_space_that_gained_a_parameter_are_mapped():
     wider = Space({**SPACE.parameters, "layers": Int(1, 8, default=3)})
-    from dataclasses import replace
-
     declared = ev.Declared(5.0, replace(SETTINGS, space=wider).to_json())
     history = History.of([*BEGIN, started(0, SGD), ended(0, accuracy=0.5), declared])
     assert history.trial(0).params == {**SGD, "layers": 3}

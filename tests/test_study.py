@@ -498,6 +498,27 @@ def test_a_spent_budget_is_extended_by_more(tmp_path):
         assert run(study).history.total_steps == 15
 
 
+def test_what_a_spent_budget_paused_goes_on_first_where_it_is_extended():
+    study = run(study_of(budget="4 steps", max_steps=3))
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETED, TrialState.PAUSED]
+    study.extend("10 steps")
+    trial = study.ask()
+    assert (trial.number, trial.step) == (1, 1)
+
+
+def test_a_training_that_does_not_heed_its_pause_stays_paused():
+    study = study_of(scheduler={"name": "asha", "min_steps": 1}, max_steps=3)
+    run(study, count=1)
+    trial = study.ask()
+    for step in (1, 2, 3):
+        assert study.report(trial, step, score=0.5) is Verdict.PAUSE
+    for state in (TrialState.PAUSED, TrialState.FAILED, TrialState.LOST):
+        study.end(trial, state)
+        assert study.trials[1].state is TrialState.PAUSED
+    study.tell(trial, score=0.5)
+    assert study.trials[1].state is TrialState.COMPLETED
+
+
 def test_limits_rule_out_what_breaks_them():
     study = study_of(subject_to="latency <= 5")
     study.tell(study.ask(), score=0.9, latency=7.0)
@@ -791,6 +812,19 @@ def taken_over(path, clock):
     found = second.ask()
     assert (found.number, found.step) == (lost.number, 3)
     return first, lost, second, found
+
+
+def test_a_space_that_another_process_widened_has_more_to_try():
+    journal = Memory()
+    first, options = Space(n=Int(1, 3)), {"sampler": "grid", "max_steps": 1, "storage": journal}
+    study = run(study_of(first, **options), curve=lambda params, step: params["n"])
+    assert (len(study.trials), study.why_finished) == (3, "every configuration that grid has was tried")
+    assert study.best.params == {"n": 3}
+    study_of(Space(n=Int(1, 5)), **options)
+    study.refresh()
+    assert not study.finished
+    run(study, curve=lambda params, step: params["n"])
+    assert sorted(trial.params["n"] for trial in study.trials) == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["that it was taken over", "nothing of it"])

@@ -7,13 +7,13 @@ study writes the claim of what was chosen, and chooses again if another process 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from greyhound import events as ev
 from greyhound.analysis.audit import AUDIT
 from greyhound.history import History
-from greyhound.replay import audit_is_due
 from greyhound.samplers import Sampler
 from greyhound.schedulers import Resume, Scheduler, Start, Stop
 from greyhound.settings import Settings
@@ -84,7 +84,7 @@ def choose(
         if action.params is not None:
             return New(action.params, scheduler_name(settings), parent=action.parent, step=action.step)
         if (params := suggest()) is not None:
-            source = AUDIT if audit_is_due(history, settings.audit) else sampler_name(settings)
+            source = AUDIT if _audit_is_due(history, settings.audit) else sampler_name(settings)
             return New(params, source, parent=action.parent, step=action.step)
         history.exhausted = True
         action = scheduler.next(history)
@@ -151,6 +151,19 @@ def _suggest(history: History, sampler: Sampler) -> list[Params]:
         return [{}]
     rng = np.random.default_rng([history.seed, len(history)])
     return list(sampler.suggest(history, 1, rng))
+
+
+def _audit_is_due(history: History, share: float) -> bool:
+    """Whether the next new trial is an audit.
+
+    A coin decides, which knows nothing of the configuration, as long as audits, each a full training, keep to
+    their share of all steps.
+    """
+    if not share or history.max_steps is None:
+        return False
+    audits = 1 + sum(trial.source == AUDIT for trial in history.trials)
+    affordable = audits * history.max_steps <= share * (history.total_steps + history.max_steps)
+    return affordable and random.Random(f"audit/{history.seed}/{len(history)}").random() < 0.5
 
 
 def _until_again(history: History, scheduler: Scheduler, trial: Trial) -> int | None:

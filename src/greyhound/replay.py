@@ -1,4 +1,4 @@
-"""Audit trials: which are trained to their end to check early stopping, and what the scheduler would have made of them.
+"""What the scheduler would have made of audit trials, which are trained to their end to check early stopping.
 
 To replay it the journal is folded once more, but audit trials do there what the scheduler says: they are judged at
 its steps and wait where it pauses them. Whenever a worker was free (the journal shows a claim) the scheduler is
@@ -7,7 +7,6 @@ asked, and a paused audit trial goes on if it is the one to be resumed.
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,30 +14,17 @@ from dataclasses import dataclass, field, replace
 from greyhound import events as ev
 from greyhound.analysis.audit import AUDIT
 from greyhound.history import History
+from greyhound.judging import judge
 from greyhound.schedulers import Resume, Scheduler, Stop
-from greyhound.trial import TrialState, Verdict
-
-
-def audit_is_due(history: History, share: float) -> bool:
-    """Whether the next new trial is an audit.
-
-    A coin decides, which knows nothing of the configuration, as long as audits, each a full training, keep to
-    their share of all steps.
-    """
-    if not share or history.max_steps is None:
-        return False
-    audits = 1 + sum(trial.source == AUDIT for trial in history.trials)
-    affordable = audits * history.max_steps <= share * (history.total_steps + history.max_steps)
-    return affordable and random.Random(f"audit/{history.seed}/{len(history)}").random() < 0.5
+from greyhound.trial import TrialState
 
 
 @dataclass
 class _Audited:
-    """An audit trial as it is replayed. left: reports that it made and that the scheduler has not let it make yet."""
+    """An audit trial as it is replayed. left: what it told, its end too, and the scheduler has not let it tell yet."""
 
     owner: str
-    until: int | None
-    left: deque[ev.Reported] = field(default_factory=deque)
+    left: deque[ev.Reported | ev.Ended] = field(default_factory=deque)
 
 
 def stops(events: Sequence[ev.Event], scheduler: Scheduler) -> Mapping[int, int]:
@@ -51,11 +37,10 @@ def stops(events: Sequence[ev.Event], scheduler: Scheduler) -> Mapping[int, int]
     for event in events:
         number = getattr(event, "trial", None)
         if isinstance(event, ev.Started) and event.source == AUDIT and event.trial == len(history):
-            until = scheduler.until(history, None)
-            history.apply(replace(event, until=until))
-            audited[event.trial] = _Audited(event.owner, until)
+            history.apply(replace(event, until=scheduler.until(history, None)))
+            audited[event.trial] = _Audited(event.owner)
         elif number in audited:
-            if isinstance(event, ev.Reported):
+            if isinstance(event, ev.Reported) or (isinstance(event, ev.Ended) and event.state is TrialState.COMPLETED):
                 audited[number].left.append(event)
                 _go_on(history, scheduler, event.trial, audited[number])
             elif isinstance(event, ev.Ended) and event.state.failed:
@@ -85,23 +70,23 @@ def _ask(history: History, scheduler: Scheduler, audited: Mapping[int, _Audited]
     if isinstance(action, Stop):
         history.apply(ev.Ended(history.last_time, action.number, TrialState.STOPPED, {}, one.owner))
         return True
-    one.until = scheduler.until(history, history.trial(action.number))
-    history.apply(ev.Resumed(history.last_time, action.number, one.owner, one.until))
+    until = scheduler.until(history, history.trial(action.number))
+    history.apply(ev.Resumed(history.last_time, action.number, one.owner, until))
     _go_on(history, scheduler, action.number, one)
     return True
 
 
 def _go_on(history: History, scheduler: Scheduler, number: int, one: _Audited) -> None:
-    """Let an audit trial report what it has, up to where the scheduler pauses or stops it."""
+    """Let an audit trial tell what it has, up to where the scheduler pauses or stops it."""
     while one.left and history.trial(number).state is TrialState.RUNNING:
-        history.apply(one.left.popleft())
+        event = one.left.popleft()
+        if isinstance(event, ev.Ended):
+            history.apply(replace(event, owner=one.owner))
+            return
+        history.apply(event)
         trial = history.trial(number)
-        if history.max_steps is not None and trial.step >= history.max_steps:
-            history.apply(ev.Ended(history.last_time, number, TrialState.COMPLETED, {}, one.owner))
-        elif one.until is not None and trial.step >= one.until:
-            verdict = scheduler.judge(history, trial)
-            if verdict is Verdict.CONTINUE:
-                one.until = scheduler.until(history, trial)
-            else:
-                state = TrialState.PAUSED if verdict is Verdict.PAUSE else TrialState.STOPPED
-                history.apply(ev.Ended(history.last_time, number, state, {}, one.owner))
+        found = judge(history, scheduler, replace(trial, source=""), spent=False)
+        if found.end is not None:
+            history.apply(ev.Ended(history.last_time, number, found.end, {}, one.owner))
+        elif found.until != trial.until:
+            history.apply(ev.Continued(history.last_time, number, found.until))

@@ -74,6 +74,13 @@ def test_curves_that_stand_still_are_not_taken_for_the_same():
     assert promotable(history, 2, 2) == [0, 1]
 
 
+def test_an_objective_that_stands_still_does_not_hide_those_that_went_the_same_way():
+    history = begun(losses=("loss", "size"))
+    for losses in ((3.0, 1.0), (3.0, 1.0), (4.0, 2.0), (5.0, 3.0)):
+        add(history, [(loss, 8.0) for loss in losses], PAUSED)
+    assert promotable(history, 2, 1) == [0, 2, 3]
+
+
 def test_with_two_objectives_the_front_is_promoted():
     history = begun(losses=("loss", "size"))
     for row in ((0.9, 0.9), (0.1, 0.9), (0.9, 0.1), (0.8, 0.8), (0.95, 0.95), (0.99, 0.99)):
@@ -101,6 +108,16 @@ def test_a_study_without_a_winner_that_keeps_to_the_limits_trains_one_to_its_end
     assert last_resort(limited(broken, (0.2, 8.0, 3, PAUSED)), [1, 3]) is None, "another that breaks it is no winner"
     assert last_resort(limited((0.2, 8.0, 3, PAUSED)), [1, 3]) == 0, "better than none"
     assert last_resort(limited(broken, (0.9, 5.0, 9, COMPLETED), kept), [1, 3]) is None
+
+
+def test_who_got_furthest_is_trained_to_its_end_where_nobody_was_and_nobody_trains():
+    history = begun(budget=Budget(trials=3))
+    add(history, [1.0], PAUSED)
+    add(history, [3.0, 3.0, 3.0], PAUSED)
+    running = add(history, [2.0])
+    assert Asha(eta=9, min_steps=1).next(history) == Wait(), "one that trains may yet be promoted"
+    go_on(history, running, [2.0, 2.0], PAUSED)
+    assert last_resort(history, [1, 3]) == 2, "the best of the highest rung, not of the first"
 
 
 def finished(*finals):
