@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -238,19 +239,29 @@ def factorise(model: nn.Module, share: float) -> None:
 
 
 def quantize(model: nn.Module, kind: str) -> nn.Module:
-    """The model with smaller numbers, a kind of QUANTIZATIONS; it may be changed in place."""
+    """The model with smaller numbers, a kind of QUANTIZATIONS; it may be changed in place.
+
+    In 8 bits a weight that several layers have together stays as it is: it would be held twice, once for each kind.
+    """
     if kind == "none":
         return model
     if kind == "bf16":
         return _bf16(model)
     _refuse_parametrised(model)
+    torch = require("torch", "torch")
+    holders = Counter(parameter for layer in model.modules() for parameter in layer.parameters(recurse=False))
+
+    def its_own(layer: nn.Module, _: str) -> bool:
+        fused = torch.nn.modules.linear.NonDynamicallyQuantizableLinear  # attention reads its weight past the layer
+        return isinstance(layer, torch.nn.Linear) and not isinstance(layer, fused) and holders[layer.weight] == 1
+
     with quiet():
         torchao = require("torchao.quantization", "deploy")
         configs = {
             "int8-weight-only": torchao.Int8WeightOnlyConfig,
             "int8-dynamic": torchao.Int8DynamicActivationInt8WeightConfig,
         }
-        torchao.quantize_(model, configs[kind]())
+        torchao.quantize_(model, configs[kind](), filter_fn=its_own)
     return model
 
 
