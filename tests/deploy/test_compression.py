@@ -474,6 +474,20 @@ def test_what_cannot_be_exported_is_told(tmp_path):
 
     with pytest.raises(EvaluationError, match="cannot be exported"):
         save(Branch(), torch.randn(2, 3), tmp_path / "model.pt2")
+
+    class Fixed(nn.Module):
+        def forward(self, x):
+            return x + x.new_ones(len(x), 1)
+
+    with pytest.raises(EvaluationError, match=r"takes the 2 rows .* x\.shape\[0\]"):
+        save(Fixed(), torch.randn(2, 3), tmp_path / "model.pt2")
+
+    class Broken(nn.Module):
+        def forward(self, x):
+            raise NotImplementedError
+
+    with pytest.raises(EvaluationError, match="cannot be exported: NotImplementedError"):
+        save(Broken(), torch.randn(2, 3), tmp_path / "model.pt2")
     with pytest.raises(EvaluationError, match="two rows or more"):
         save(nn.Linear(4, 2), ROWS[:1], tmp_path / "model.pt2")
 
