@@ -60,3 +60,13 @@ def test_chances_are_even_among_equals_and_sure_of_what_is_plain():
     assert plain[0] > 0.99
     assert chances(np.zeros((2, 1)), rng).tolist() == [0.5, 0.5]
     assert chances(np.zeros((2, 3)), rng).tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("scale", [1e155, 8e307, -8e307])
+def test_values_whose_squares_are_infinite_are_compared_like_others(scale):
+    values = np.random.default_rng(4).uniform(-1, 1, (3, 4))
+    for found, plain in zip(intervals(scale * values), intervals(abs(scale) / scale * values), strict=True):
+        told = np.array([found.estimate, found.low, found.high]) / abs(scale)
+        assert told == pytest.approx([plain.estimate, plain.low, plain.high])
+    huge = chances(scale * values, np.random.default_rng(5))
+    assert huge == pytest.approx(chances(abs(scale) / scale * values, np.random.default_rng(5)))
