@@ -66,7 +66,9 @@ def best_so_far(history: History) -> Figure:
     marker, line = {"color": _OTHERS}, {"color": _BEST, "shape": "hv", "width": 3}
     figure.add_scatter(x=minutes, y=[*map(_drawn, values)], mode="markers", marker=marker, text=texts, name="trials")
     figure.add_scatter(x=minutes, y=[*map(_drawn, best)], mode="lines", line=line, name="best so far")
-    figure.update_layout(xaxis_title="minutes since the study began", yaxis_title=_escaped(objective.metric))
+    figure.update_layout(
+        xaxis_title="minutes since the study began, with its breaks", yaxis_title=_escaped(objective.metric)
+    )
     return figure
 
 
