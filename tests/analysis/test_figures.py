@@ -56,3 +56,16 @@ def test_of_many_trials_the_parallel_plot_has_the_best_and_others_of_every_rank(
     assert losses[0] == 0.0
     assert len(losses) <= 500
     assert losses[-1] > 1090.0
+
+
+def test_values_too_large_to_draw_leave_the_others_in_the_plots():
+    study = Study({"x": gh.Float(0.0, 1.0), "y": gh.Bool()}, minimize="loss")
+    losses = [1.7e308, 2.0, -1.7e308, 1.0]
+    for loss in losses:
+        study.tell(study.ask(), loss=loss)
+    history = study.history
+    trials, best = figures.best_so_far(history).data
+    assert trials.y == (None, 2.0, None, 1.0)
+    assert best.y == (None, 2.0, None, None)
+    assert figures.by_parameter(history, "x", history.space["x"]).data[0].y == (None, 2.0, None, 1.0)
+    assert figures.parallel(history).data[0].dimensions[-1]["values"] == (1.0, 2.0)

@@ -112,6 +112,20 @@ def test_verdict_tells_a_gain_a_loss_and_the_want_of_evidence():
     assert "the same value on each of 5 seeds" in verdict(lambda params: 0.0, 0.0)
 
 
+def test_a_default_that_explodes_is_told_worse():
+    def exploding(params):
+        return -1e200 if params == SPACE.default() else params["x"]
+
+    study = searched(exploding, 0.0)
+    study.finals(top=2, seeds=3)
+    found = play(study, lambda params: 1e160 * params["y"] + exploding(params), 0.01).finals(top=2, seeds=3)
+    assert (
+        found.verdict == f"trial {found.winner.trial.number} is better than the default by 1e+200 to 1e+200 in value."
+    )
+    assert math.isfinite(found.winner.mean.low)
+    assert sum(each.chance for each in found.finalists) == pytest.approx(1.0)
+
+
 def test_one_seed_has_no_interval():
     study = searched(lambda params: params["x"], 0.0)
     study.finals(top=1, seeds=1)

@@ -39,6 +39,15 @@ def test_the_knee_comes_before_the_extremes():
     assert grades[0] == pytest.approx((0.5 / (0.02 / 0.29 + 0.5) + 0.5 / (9 / 99 + 0.5)) / 2)
 
 
+@pytest.mark.parametrize("size", [1e-200, 1e200, 1.5e308])
+def test_objectives_of_any_size_are_ranked_alike(size):
+    tiny = history_of((0.99, 1.0 * size), (0.70, -1.0 * size), (0.97, -0.8 * size))
+    plain = history_of((0.99, 1.0), (0.70, -1.0), (0.97, -0.8))
+    assert [(trial.number, grade) for trial, grade in rank(tiny)] == [
+        (trial.number, pytest.approx(grade)) for trial, grade in rank(plain)
+    ]
+
+
 def test_weights_move_the_choice():
     assert rank(EXTREMES_AND_KNEE, {"megabytes": 0})[0][0].number == 0
     assert rank(EXTREMES_AND_KNEE, {"accuracy": 0.0})[0][0].number == 1

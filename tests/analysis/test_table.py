@@ -31,6 +31,15 @@ def test_csv_can_be_read_back():
     assert '["b", 1]' in {row["params.kind"] for row in read}
 
 
+def test_csv_tells_a_parameter_that_is_none_from_one_that_a_trial_does_not_have():
+    kinds = Space(kind=Categorical(["a", "b"]), clip=Categorical([None, 1.0], when={"kind": "a"}))
+    study = Study(kinds, minimize="loss", sampler="grid", budget=3)
+    while (trial := study.ask()) is not None:
+        study.tell(trial, loss=1.0)
+    read = [(row["params.kind"], row["params.clip"]) for row in csv.DictReader(io.StringIO(to_csv(study.history)))]
+    assert sorted(read) == [("a", "1.0"), ("a", "null"), ("b", "")]
+
+
 def test_json_holds_curves_and_settings_and_is_strict():
     data = json.loads(to_json(study().history), parse_constant=lambda name: pytest_fail(name))
     assert data["trials"][0]["reports"] == [{"step": 1, "score": 0.5}]

@@ -397,6 +397,14 @@ def test_quantised_models_are_smaller_and_nearly_the_same(kind, smaller):
     assert measure(found, x, min_run_time_s=0.001).bytes < smaller * before.bytes
 
 
+@pytest.mark.parametrize("kind", ["int8-weight-only", "int8-dynamic"])
+def test_a_tied_weight_is_held_once_in_a_quantised_model_too(kind):
+    made = quantize(Tied(), kind)
+    assert made.head.weight is made.embedding.weight
+    assert type(made.body[0].weight.data) is not torch.Tensor, "a layer in two places is one layer"
+    assert made(IDS).shape == (3, 4, 40)
+
+
 @pytest.mark.parametrize(
     "params", [{"prune": 0.5, "quantize": "int8-weight-only"}, {"rank": 0.25, "quantize": "bf16"}], ids=str
 )
@@ -466,6 +474,20 @@ def test_what_cannot_be_exported_is_told(tmp_path):
 
     with pytest.raises(EvaluationError, match="cannot be exported"):
         save(Branch(), torch.randn(2, 3), tmp_path / "model.pt2")
+
+    class Fixed(nn.Module):
+        def forward(self, x):
+            return x + x.new_ones(len(x), 1)
+
+    with pytest.raises(EvaluationError, match=r"takes the 2 rows .* x\.shape\[0\]"):
+        save(Fixed(), torch.randn(2, 3), tmp_path / "model.pt2")
+
+    class Broken(nn.Module):
+        def forward(self, x):
+            raise NotImplementedError
+
+    with pytest.raises(EvaluationError, match="cannot be exported: NotImplementedError"):
+        save(Broken(), torch.randn(2, 3), tmp_path / "model.pt2")
     with pytest.raises(EvaluationError, match="two rows or more"):
         save(nn.Linear(4, 2), ROWS[:1], tmp_path / "model.pt2")
 

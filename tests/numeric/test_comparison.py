@@ -77,3 +77,13 @@ def test_the_chances_of_two_are_those_of_a_paired_t_test(seeds, scale):
     expected = 1.0 - stats.ttest_rel(first, second, alternative="less").pvalue
     assert abs(expected - 0.5) > 0.1
     assert chances(np.stack([first, second]), rng, 40_000)[0] == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("scale", [1e155, 8e307, -8e307])
+def test_values_whose_squares_are_infinite_are_compared_like_others(scale):
+    values = np.random.default_rng(4).uniform(-1, 1, (3, 4))
+    for found, plain in zip(intervals(scale * values), intervals(abs(scale) / scale * values), strict=True):
+        told = np.array([found.estimate, found.low, found.high]) / abs(scale)
+        assert told == pytest.approx([plain.estimate, plain.low, plain.high])
+    huge = chances(scale * values, np.random.default_rng(5))
+    assert huge == pytest.approx(chances(abs(scale) / scale * values, np.random.default_rng(5)))

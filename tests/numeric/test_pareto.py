@@ -51,3 +51,9 @@ def test_costs_are_finite_and_respect_domination_for_any_number_of_objectives(ob
     for mine, cost in zip(points, costs, strict=True):
         beaten = (points >= mine).all(axis=1) & (points > mine).any(axis=1)
         assert (costs[beaten] > cost).all()
+
+
+def test_an_objective_whose_range_is_infinite_is_brought_to_the_unit_like_others():
+    losses = np.array([[-1.5e308, 3.0], [0.0, 2.0], [1.5e308, 1.0]])
+    assert pareto.unit(losses).tolist() == [[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]
+    assert pareto.crowding(losses).tolist() == [np.inf, 2.0, np.inf]

@@ -21,6 +21,8 @@ _MOST_CURVES = 200
 _MOST_LINES = 500
 _MOST_PAIRS = 6
 _MOST_TICKS = 24
+_LARGEST = 1e300
+"""Of values that are drawn."""
 _LONGEST = 16
 """Letters of a label."""
 _ABSENT = -0.15
@@ -61,11 +63,12 @@ def best_so_far(history: History) -> Figure:
         best.append(value if not best else better(best[-1], value))
     texts = [f"trial {trial.number}, {trial.step} steps" for trial in ended]
     figure = go.Figure()
-    figure.add_scatter(x=minutes, y=values, mode="markers", marker={"color": _OTHERS}, text=texts, name="trials")
-    figure.add_scatter(
-        x=minutes, y=best, mode="lines", line={"color": _BEST, "shape": "hv", "width": 3}, name="best so far"
+    marker, line = {"color": _OTHERS}, {"color": _BEST, "shape": "hv", "width": 3}
+    figure.add_scatter(x=minutes, y=[*map(_drawn, values)], mode="markers", marker=marker, text=texts, name="trials")
+    figure.add_scatter(x=minutes, y=[*map(_drawn, best)], mode="lines", line=line, name="best so far")
+    figure.update_layout(
+        xaxis_title="minutes since the study began, with its breaks", yaxis_title=_escaped(objective.metric)
     )
-    figure.update_layout(xaxis_title="minutes since the study began", yaxis_title=_escaped(objective.metric))
     return figure
 
 
@@ -88,14 +91,14 @@ def curves(history: History) -> Figure:
     for trial in others[:: max(1, math.ceil(len(others) / _MOST_CURVES))]:
         steps, values = history.curve(trial.number, metric)
         xs += [*steps, None]
-        ys += [*map(_finite, values), None]
+        ys += [*map(_drawn, values), None]
     figure.add_scatter(
         x=xs, y=ys, mode="lines+markers", line={"color": _OTHERS, "width": 1}, marker={"size": 3}, name="others"
     )
     for trial, name, color in special:
         steps, values = history.curve(trial.number, metric)
         figure.add_scatter(
-            x=steps, y=[*map(_finite, values)], mode="lines+markers", line={"color": color, "width": 3}, name=name
+            x=steps, y=[*map(_drawn, values)], mode="lines+markers", line={"color": color, "width": 3}, name=name
         )
     figure.update_layout(xaxis_title="step", yaxis_title=_escaped(metric))
     return figure
@@ -111,7 +114,7 @@ def by_parameter(history: History, name: str, parameter: Parameter) -> Figure:
     figure = go.Figure()
     figure.add_scatter(
         x=[trial.params[name] if numeric else parameter.encode(trial.params[name]) for trial in trials],
-        y=[trial.metrics[metric] for trial in trials],
+        y=[_drawn(trial.metrics[metric]) for trial in trials],
         mode="markers",
         marker={"color": [trial.step for trial in trials], "colorscale": "Viridis", "opacity": 0.75},
         text=[_escaped(f"trial {trial.number}, {trial.step} steps, {short(trial.params[name])}") for trial in trials],
@@ -134,7 +137,8 @@ def parallel(history: History) -> Figure:
     import plotly.graph_objects as go
 
     objective = history.objectives[0]
-    ranked = ranking.ranked(history)
+    metric = objective.metric
+    ranked = [at for at in ranking.ranked(history) if _drawn(history.trial(at).metrics[metric]) is not None]
     numbers = ranked[:: max(1, math.ceil(len(ranked) / _MOST_LINES))]
     values = [history.trial(number).metrics[objective.metric] for number in numbers]
     dimensions = [_axis(history, at, numbers) for at in range(len(history.space))]
@@ -180,8 +184,8 @@ def pareto(history: History, first: str, second: str) -> Figure:
         told = [trial for trial in chosen if first in trial.metrics and second in trial.metrics]
         if told:
             figure.add_scatter(
-                x=[_finite(trial.metrics[first]) for trial in told],
-                y=[_finite(trial.metrics[second]) for trial in told],
+                x=[_drawn(trial.metrics[first]) for trial in told],
+                y=[_drawn(trial.metrics[second]) for trial in told],
                 mode="lines+markers" if name == "front" and len(history.objectives) == 2 else "markers",
                 line={"dash": "dot", "width": 1},
                 marker={"color": color, "size": 9, "symbol": symbol},
@@ -202,8 +206,9 @@ def _usable(history: History) -> Sequence[Trial]:
     return [history.trial(int(number)) for number in ranking.usable(history)]
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _drawn(value: float) -> float | None:
+    """None for what plotly cannot draw: one infinite range leaves a plot empty."""
+    return value if abs(value) <= _LARGEST else None
 
 
 def _cut(text: str) -> str:

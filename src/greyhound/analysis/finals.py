@@ -252,7 +252,7 @@ def _verdict(metric: str, winner: Finalist | None, gain: Interval | None, defaul
     if gain is None:
         why = "the default failed on a fresh seed" if default else "there is no default configuration to compare with"
         return f"{name} is the best of these, with a chance of {winner.chance:.0%}; {why}."
-    if not math.isfinite(gain.low):
+    if seeds == 1:
         return f"one seed tells nothing of the noise; {name} differs from the default by {gain.estimate:+.3g}."
     if gain.low == gain.high == 0:
         return f"{name} and the default give the same {metric} on each of {seeds} seeds."

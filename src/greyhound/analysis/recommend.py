@@ -25,6 +25,9 @@ from greyhound.trial import Objective, Trial
 if TYPE_CHECKING:
     from greyhound.history import History
 
+_DIGITS = 12
+"""Of a place between the best, 0, and the worst of a front, 1."""
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -44,6 +47,7 @@ def rank(history: History, weights: Mapping[str, float] | None = None) -> list[t
     import numpy as np
 
     from greyhound import grey
+    from greyhound.numeric import pareto
 
     objectives = history.objectives
     if len(objectives) < 2:
@@ -52,9 +56,8 @@ def rank(history: History, weights: Mapping[str, float] | None = None) -> list[t
     front = ranking.front(history)
     if not front:
         return []
-    values = [[trial.metrics[objective.metric] for objective in objectives] for trial in front]
-    goals = ["larger" if objective.maximize else "smaller" for objective in objectives]
-    ranked = grey.rank(np.array(values), goals, importance)
+    losses = pareto.unit(history.losses[[trial.number for trial in front]])  # of any size; their places alone count
+    ranked = grey.rank(np.round(losses, _DIGITS), ["smaller"] * len(objectives), importance)
     return [(front[at], float(ranked.grades[at])) for at in ranked.order]
 
 

@@ -52,14 +52,18 @@ def dataframe(history: History) -> pd.DataFrame:
 
 
 def to_csv(history: History) -> str:
-    """The rows as CSV with a header; tuples and other structured values as JSON."""
+    """The rows as CSV with a header; tuples and other structured values as JSON.
+
+    A parameter that is None is null; what a trial does not have is empty.
+    """
     table = rows(history)
     out = io.StringIO()
     if table:
         writer = csv.DictWriter(out, fieldnames=list(table[0]))
         writer.writeheader()
-        for row in table:
-            writer.writerow({name: _cell(value) for name, value in row.items()})
+        for row, trial in zip(table, history.trials, strict=True):
+            nothing = {f"params.{name}": "null" for name, value in trial.params.items() if value is None}
+            writer.writerow({**{name: _cell(value) for name, value in row.items()}, **nothing})
     return out.getvalue()
 
 

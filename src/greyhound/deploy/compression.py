@@ -10,12 +10,14 @@ from __future__ import annotations
 import copy
 import functools
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from greyhound._lazy import require
 from greyhound.deploy.depth import shorten
+from greyhound.deploy.following import as_one_operation, pruners, recurrent, without_circles
 from greyhound.deploy.footprint import alone, call, tensors
 from greyhound.deploy.lora import fine_tune_by_lora
 from greyhound.deploy.saving import quiet
@@ -152,14 +154,15 @@ def prune(
     for name in (*keep, *(heads or {})):
         if name not in modules:
             raise EvaluationError(f"prune: the model has no layer {name!r}; it has {', '.join(filter(None, modules))}.")
-    ignored = [modules[name] for name in keep]
+    layers = recurrent(model)
+    ignored = [*(modules[name] for name in keep), *layers]
     expected, last = _traced(model, example_inputs)
     frozen = {name: parameter for name, parameter in model.named_parameters() if not parameter.requires_grad}
     for parameter in frozen.values():  # torch-pruning finds by gradients which layers belong together
         parameter.requires_grad_(parameter.is_floating_point())
     shares = _shares(share)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), as_one_operation(layers), without_circles():
             warnings.filterwarnings("ignore", message="Unwrapped parameters detected")
             pruner = pruning.pruner.BasePruner(
                 model,
@@ -170,6 +173,8 @@ def prune(
                 iterative_pruning_ratio_scheduler=lambda most, _: [0.0, *(min(each, most) for each in shares)],
                 ignored_layers=[*ignored, *last],
                 num_heads={modules[name]: count for name, count in (heads or {}).items()},
+                out_channel_groups=_heads(model),
+                customized_pruners=pruners(layers),
             )
             for _ in shares:
                 pruner.step()
@@ -177,12 +182,19 @@ def prune(
         if made != expected:
             raise EvaluationError(f"its outputs would have the shapes {made} instead of {expected}")
     except Exception as error:
+        why = str(error) or type(error).__name__
         raise EvaluationError(
-            f"the model cannot be pruned so: {error}. Name layers whose width must stay in keep=, and the linear "
+            f"the model cannot be pruned so: {why}. Name layers whose width must stay in keep=, and the linear "
             f"layers that make queries, keys and values in heads=."
         ) from error
     for name in frozen:
         model.get_parameter(name).requires_grad_(False)
+
+
+def _heads(model: nn.Module) -> dict[nn.Module, int]:
+    """The heads of torch's own attention layers, each of which loses as many channels as the others."""
+    kind = require("torch.nn", "torch").MultiheadAttention
+    return {module: module.num_heads for module in model.modules() if isinstance(module, kind)}
 
 
 def _shares(share: float) -> Sequence[float]:
@@ -227,19 +239,29 @@ def factorise(model: nn.Module, share: float) -> None:
 
 
 def quantize(model: nn.Module, kind: str) -> nn.Module:
-    """The model with smaller numbers, a kind of QUANTIZATIONS; it may be changed in place."""
+    """The model with smaller numbers, a kind of QUANTIZATIONS; it may be changed in place.
+
+    In 8 bits a weight that several layers have together stays as it is: it would be held twice, once for each kind.
+    """
     if kind == "none":
         return model
     if kind == "bf16":
         return _bf16(model)
     _refuse_parametrised(model)
+    torch = require("torch", "torch")
+    holders = Counter(parameter for layer in model.modules() for parameter in layer.parameters(recurse=False))
+
+    def its_own(layer: nn.Module, _: str) -> bool:
+        fused = torch.nn.modules.linear.NonDynamicallyQuantizableLinear  # attention reads its weight past the layer
+        return isinstance(layer, torch.nn.Linear) and not isinstance(layer, fused) and holders[layer.weight] == 1
+
     with quiet():
         torchao = require("torchao.quantization", "deploy")
         configs = {
             "int8-weight-only": torchao.Int8WeightOnlyConfig,
             "int8-dynamic": torchao.Int8DynamicActivationInt8WeightConfig,
         }
-        torchao.quantize_(model, configs[kind]())
+        torchao.quantize_(model, configs[kind](), filter_fn=its_own)
     return model
 
 

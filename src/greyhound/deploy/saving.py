@@ -45,11 +45,12 @@ def save(model: nn.Module, example_inputs: Any, path: str | Path) -> Path:
     with quiet(), torch.no_grad(), modes_kept(model):
         model.eval()
         try:
+            expected = call(model, example_inputs)
             program = torch.export.export(model, **given, dynamic_shapes=_by_name(model, **shapes))
         except Exception as error:
-            raise EvaluationError(f"the model cannot be exported: {str(error).strip().splitlines()[0]}") from error
+            raise EvaluationError(f"the model cannot be exported: {_why(error, example_inputs)}") from error
         torch.export.save(program, path)
-        expected, found = call(model, example_inputs), call(load(path), example_inputs)
+        found = call(load(path), example_inputs)
     difference = _difference(expected, found)
     if not difference < 0.05:
         raise EvaluationError(f"{path}: the saved model's outputs differ from the model's by {difference:.3g}.")
@@ -67,6 +68,17 @@ def load(path: str | Path) -> nn.Module:
     model.training = False
     vars(model).update(eval=lambda: model, train=lambda mode=True: model)
     return model
+
+
+def _why(error: Exception, example_inputs: Any) -> str:
+    """Its first line, and without a full stop; what to write where the model runs for one batch size alone."""
+    if "specialized it to be a constant" in str(error):
+        rows = len(tensors(example_inputs)[0])
+        return (
+            f"it takes the {rows} rows of its example inputs for those of every batch, as by len(x) or a number in a "
+            f"shape; write x.shape[0]"
+        )
+    return (str(error).strip() or type(error).__name__).splitlines()[0].removesuffix(".")
 
 
 def _by_name(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

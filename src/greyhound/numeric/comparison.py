@@ -18,6 +18,9 @@ from scipy import stats
 
 Floats = NDArray[np.float64]
 
+_LARGE = 1e100
+"""Of more than this, as of losses that exploded, squares and sums may be infinite."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -34,6 +37,9 @@ def intervals(values: Floats, level: float = 0.95) -> list[Interval]:
     values: (k, n). With noise s² per value, an interval is mean ± t_q,v s / √n, where q is the two-sided quantile for
     level^(1/k) (Šidák 1967) and v are Satterthwaite's (1946) degrees of freedom. One row: Student's interval.
     """
+    if (scale := _scale(values)) != 1:
+        found = intervals(values / scale, level)
+        return [Interval(scale * each.estimate, scale * each.low, scale * each.high) for each in found]
     rows, seeds = values.shape
     means = values.mean(axis=1)
     variance, freedom = _noise(values)
@@ -64,6 +70,7 @@ def chances(losses: Floats, rng: np.random.Generator, draws: int = 20_000) -> Fl
     losses: (k, n). The seeds' effects are the same for all rows and drop out; the means' posterior is a multivariate t
     with (k - 1)(n - 1) degrees of freedom (Box and Tiao 1973, ch. 2.11 and 7), which is drawn from.
     """
+    losses = losses / _scale(losses)
     rows, seeds = losses.shape
     if rows == 1:
         return np.ones(1)
@@ -81,6 +88,12 @@ def noise_within(values: Floats) -> tuple[float, float]:
     rows, seeds = values.shape
     freedom = max(1.0, (rows - 1.0) * (seeds - 1.0))
     return float(np.square(_without_seeds(values)).sum()) / freedom, freedom
+
+
+def _scale(values: Floats) -> float:
+    """What to divide values by so that their squares are finite; 1 where they are."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return largest if largest > _LARGE else 1.0
 
 
 def _noise(values: Floats) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from greyhound.numeric.gp import Bools, Floats
 
 _BEYOND = 0.1
 """How far the reference point lies behind the worst of a front, as a share of the front's extent."""
+_LARGE = 1e300
 _MOST_OBJECTIVES = 5
 """Exact contributions to the hypervolume of more objectives take too long; crowding stands in for them."""
 
@@ -83,6 +84,7 @@ def costs(losses: Floats) -> Floats:
 
 def unit(losses: Floats) -> Floats:
     """Each objective brought to [0, 1] over the points, 0 where it is the same at all."""
+    losses = np.where(np.abs(losses).max(axis=0) > _LARGE, losses / 4, losses)  # so that no difference is infinite
     low, high = losses.min(axis=0), losses.max(axis=0)
     spread = np.where(high > low, high - low, 1.0)
     return np.asarray((losses - low) / spread)

@@ -1,0 +1,110 @@
+"""Pruning around recurrent layers and attention: what is left computes what the removed channels left of the model."""
+
+import copy
+
+import pytest
+import torch
+import transformers
+from torch import nn
+
+from greyhound.deploy.compression import prune
+from greyhound.errors import EvaluationError
+
+ROWS = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(1))
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer between linear ones, of which its outputs and its last state are used."""
+
+    def __init__(self, kind, **options):
+        super().__init__()
+        self.first, self.layer = nn.Linear(8, 16), kind(16, 12, batch_first=True, **options)
+        width = 24 if options.get("bidirectional") else 12
+        self.second, self.last = nn.Linear(width, 10), nn.Linear(10, 3)
+
+    def forward(self, x):
+        outputs, state = self.layer(self.first(x).relu())
+        state = state[0] if isinstance(state, tuple) else state
+        return self.last(self.second(outputs[:, -1]).relu()) + state.mean()
+
+
+class Unrolled(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.first, self.cell, self.last = nn.Linear(8, 16), kind(16, 12), nn.Linear(12, 3)
+
+    def forward(self, x):
+        state = None
+        for step in x.unbind(1):
+            state = self.cell(self.first(step).relu(), state)
+        return self.last(state[0] if isinstance(state, tuple) else state)
+
+
+def silenced(model, pruned):
+    """The model with zeros for the numbers that its pruned copy lacks; no number stands in a model twice."""
+    made = copy.deepcopy(model)
+    for name, parameter in made.named_parameters():
+        parameter.detach().mul_(torch.isin(parameter, pruned.get_parameter(name)))
+    return made
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Recurrent(nn.LSTM),
+        lambda: Recurrent(nn.LSTM, num_layers=2, bidirectional=True),
+        lambda: Recurrent(nn.GRU, num_layers=2),
+        lambda: Recurrent(nn.RNN, bidirectional=True),
+        lambda: Unrolled(nn.LSTMCell),
+        lambda: Unrolled(nn.GRUCell),
+    ],
+)
+@pytest.mark.parametrize("share", [0.5, 0.75])
+def test_recurrent_layers_keep_their_width_and_take_fewer_inputs(make, share):
+    torch.manual_seed(0)
+    model = make().double().eval()
+    rows = ROWS.double()
+    pruned = copy.deepcopy(model)
+    prune(pruned, share, rows)
+    layer = pruned.layer if isinstance(pruned, Recurrent) else pruned.cell
+    assert (layer.input_size, layer.hidden_size) == (pruned.first.out_features, 12)
+    assert pruned.first.out_features == round(16 * (1 - share))
+    with torch.no_grad():
+        assert torch.allclose(pruned(rows), silenced(model, pruned)(rows))
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 32), nn.Linear(32, 3)
+        self.attention = nn.MultiheadAttention(32, 4, batch_first=True)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.last((x + self.attention(x, x, x, need_weights=False)[0]).mean(1))
+
+
+@pytest.mark.parametrize(("share", "width"), [(0.3, 20), (0.5, 16), (0.95, 4)])
+def test_every_head_of_torchs_attention_loses_as_many_channels(share, width):
+    torch.manual_seed(0)
+    model = Attention().eval()
+    pruned = copy.deepcopy(model)
+    prune(pruned, share, ROWS)
+    assert (pruned.attention.embed_dim, pruned.first.out_features) == (width, width)
+    rows = silenced(model, pruned).attention.in_proj_weight.detach().abs().sum(1) > 0
+    assert rows.reshape(3, 4, 8).sum(2).unique().tolist() == [width // 4]
+    assert pruned(ROWS).shape == (3, 3)
+
+
+def test_heads_that_share_keys_end_in_a_sentence_that_says_what_to_keep():
+    options = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64, "vocab_size": 50}
+    options |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 16}
+    torch.manual_seed(0)
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**options, use_cache=False)).eval()
+    inputs = {"input_ids": torch.arange(6).reshape(2, 3)}
+    with pytest.raises(EvaluationError, match=r"in a circle at model\.layers\..*self_attn\.q_proj.* in keep="):
+        prune(copy.deepcopy(model), 0.5, inputs)
+    names = [f"model.layers.{at}.self_attn.{kind}_proj" for at in range(2) for kind in "qkv"]
+    prune(model, 0.5, inputs, keep=names)
+    assert model.model.layers[0].mlp.gate_proj.out_features == 32
+    assert model(**inputs).logits.shape == (2, 3, 50)
