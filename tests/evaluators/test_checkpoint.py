@@ -3,6 +3,7 @@
 import enum
 import json
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -307,10 +308,27 @@ def test_what_writes_files_of_its_own_is_kept_with_the_checkpoint_that_names_the
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_of_a_save_that_failed_change_nothing(tmp_path):
+def test_a_full_disk_is_told_and_gets_back_what_was_written(tmp_path):
+    limits, large = resource.getrlimit(resource.RLIMIT_FSIZE), Box(torch.zeros(100_000))
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    checkpoint.save(tmp_path, 1, {"box": Box(1)})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"cannot be written: .*File too large"):
+            checkpoint.save(tmp_path, 2, {"box": large})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert [file.name for file in tmp_path.iterdir()] == [checkpoint.TORCH_NAME]
+    assert checkpoint.load(tmp_path, {"box": Box()}).step == 1
+
+
+def test_files_of_a_save_that_failed_change_nothing_and_take_no_room(tmp_path):
     checkpoint.save(tmp_path, 1, {"folder": Folder("whole"), "box": Box(1)})
+    there = sorted(tmp_path.rglob("*"))
     with pytest.raises(CheckpointError):
         checkpoint.save(tmp_path, 2, {"folder": Folder("torn"), "box": Box(object())})
+    assert sorted(tmp_path.rglob("*")) == there
     kept = Folder()
     assert checkpoint.load(tmp_path, {"folder": kept, "box": Box()}).step == 1
     assert kept.text == "whole"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateFinder
+from lightning.pytorch.callbacks import BatchSizeFinder, EarlyStopping, LearningRateFinder, ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 import greyhound as gh
@@ -99,11 +99,10 @@ def test_a_training_that_decided_to_stop_and_data_that_are_reloaded_go_on_as_the
     [
         ({"max_steps": 12}, list),
         ({"enable_checkpointing": True}, lambda: [LearningRateFinder(num_training_steps=9)]),
+        ({"enable_checkpointing": True}, lambda: [BatchSizeFinder(max_trials=1)]),
     ],
 )
-def test_steps_of_the_trainer_and_a_rate_that_it_looks_for_are_the_same_after_a_pause(
-    options, callbacks, train_in_parts
-):
+def test_steps_of_the_trainer_and_what_it_looks_for_are_the_same_after_a_pause(options, callbacks, train_in_parts):
     def train(trial):
         seed_everything(trial.seed, verbose=False)
         callback = GreyhoundCallback(trial, monitor="val_loss")
@@ -115,6 +114,27 @@ def test_steps_of_the_trainer_and_a_rate_that_it_looks_for_are_the_same_after_a_
     assert outcome.state is TrialState.COMPLETED, outcome.error
     assert broken == unbroken
     assert [step for step, _ in broken] == [1, 2, 3]
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory")
+def test_a_checkpoint_callback_has_every_epoch_wherever_it_stands_among_the_callbacks(train_in_parts):
+    ends = []
+
+    def keeping(trial):
+        seed_everything(trial.seed, verbose=False)
+        callback = GreyhoundCallback(trial, monitor="val_loss")
+        keep = ModelCheckpoint(trial.directory / "best", monitor="val_loss", save_top_k=2, save_on_train_epoch_end=True)
+        trainer = Trainer(max_epochs=trial.max_steps, callbacks=[callback, keep], **QUIET)
+        trainer.fit(Net(), Data(), ckpt_path=callback.ckpt_path)
+        files = sorted(file.name for file in (trial.directory / "best").iterdir())
+        ends.append((files, Path(keep.best_model_path).name, float(keep.best_model_score)))
+
+    unbroken, _ = train_in_parts(keeping, {}, max_steps=4)
+    broken, outcome = train_in_parts(keeping, {}, pauses=[1, 2, 3], max_steps=4)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert broken == unbroken
+    assert ends[0] == ends[1]
+    assert len(ends[1][0]) == 2
 
 
 class Rated(Net):

@@ -132,6 +132,19 @@ def test_a_training_with_dropout_goes_on_bit_for_bit_in_the_middle_of_an_epoch(w
     assert broken == unbroken
 
 
+@pytest.mark.parametrize(
+    ("size", "drop_last", "sizes", "epoch"),
+    [(2, False, [2, 1], 1), (4, False, [4, 1], 1), (4, True, [4], 1), (9, False, [9], 1), (5, True, [5], 2)],
+)
+def test_batches_of_another_size_go_on_in_the_epoch_and_come_to_its_end(size, drop_last, sizes, epoch):
+    first, second = Batches(range(9), 3, seed=1), Batches(range(9), size, seed=1, drop_last=drop_last)
+    taken = torch.cat([batch for _, batch in zip(range(2), first, strict=False)]).tolist()
+    second.load_state_dict(first.state_dict())
+    rest = list(second)
+    assert ([len(batch) for batch in rest], second.epoch) == (sizes, epoch)
+    assert drop_last or {*taken, *torch.cat(rest).tolist()} == set(range(9)), "nothing of the epoch is left out"
+
+
 def test_batches_may_leave_out_the_last_and_take_no_sampler():
     batches = Batches(range(10), 3, drop_last=True)
     assert [len(batch) for batch in batches] == [3] * len(batches) == [3, 3, 3]

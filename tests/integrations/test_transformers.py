@@ -124,6 +124,30 @@ def test_patience_best_metric_and_a_schedule_that_waits_for_it_go_on_as_they_wou
     assert broken == unbroken
 
 
+@pytest.mark.parametrize("strategy", ["epoch", "best"])
+def test_the_checkpoints_that_the_trainer_saves_and_its_best_model_are_there_after_pauses(strategy, train_in_parts):
+    ends = []
+
+    def saving(trial):
+        args = arguments(
+            trial.directory / "out", save_strategy=strategy, load_best_model_at_end=True, metric_for_best_model="loss",
+            seed=trial.seed, learning_rate=0.1, num_train_epochs=5,
+        )  # fmt: skip
+        trainer = Trainer(model_init=tiny, args=args, train_dataset=Words(), eval_dataset=Words(24, 1))
+        callback = GreyhoundCallback(trial, trainer, lambda metrics: {"score": metrics["eval_loss"]})
+        trainer.train(resume_from_checkpoint=callback.resume_from_checkpoint)
+        saved = sorted(folder.name for folder in (trial.directory / "out").iterdir())
+        ends.append((saved, trainer.state.best_global_step, trainer.evaluate()["eval_loss"]))
+
+    unbroken, _ = train_in_parts(saving, {}, max_steps=5)
+    broken, outcome = train_in_parts(saving, {}, pauses=[1, 2, 3, 4], max_steps=5)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert broken == unbroken
+    assert ends[0] == ends[1]
+    losses = [metrics["eval_loss"] for _, metrics in unbroken]
+    assert min(losses) == ends[1][2] != losses[-1]
+
+
 def test_a_population_of_patient_trainings_copies_its_best(tmp_path):
     trainer = make_trainer(
         tmp_path, num_train_epochs=4, metric_for_best_model="loss", lr_scheduler_type="reduce_lr_on_plateau",

@@ -20,7 +20,7 @@ import sys
 import uuid
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,18 +58,20 @@ def save(
     version = uuid.uuid4().hex
     with_torch = "torch" in sys.modules
     try:
-        content: dict[str, Any] = {
-            "version": VERSION,
-            "step": step,
-            "reports": [[at, dict(metrics)] for at, metrics in reports],
-            "random": random_states(),
-            "objects": {name: _state(each, folder / FILES_NAME / version / name) for name, each in objects.items()},
-            "files": version,
-        }
-        data = _pack_torch(content) if with_torch else _pack_plain(content)
-        folder.mkdir(parents=True, exist_ok=True)
+        with _leaving_no_parts(folder / _TEMPORARY, folder / FILES_NAME / version):
+            content: dict[str, Any] = {
+                "version": VERSION,
+                "step": step,
+                "reports": [[at, dict(metrics)] for at, metrics in reports],
+                "random": random_states(),
+                "objects": {name: _state(each, folder / FILES_NAME / version / name) for name, each in objects.items()},
+                "files": version,
+            }
+            data = _pack_torch(content) if with_torch else _pack_plain(content)
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / _TEMPORARY, data)
         path = folder / (TORCH_NAME if with_torch else PLAIN_NAME)
-        _write_whole(folder / _TEMPORARY, path, data)
+        _put(folder / _TEMPORARY, path)
     except OSError as error:
         raise CheckpointError(f"{folder}: the checkpoint cannot be written: {error}.") from error
     with contextlib.suppress(FileNotFoundError):
@@ -173,11 +175,26 @@ def _versions(folder: Path) -> Sequence[Path]:
     return list((folder / FILES_NAME).iterdir()) if (folder / FILES_NAME).is_dir() else ()
 
 
-def _write_whole(temporary: Path, path: Path, data: bytes) -> None:
-    with open(temporary, "wb") as file:
+@contextlib.contextmanager
+def _leaving_no_parts(temporary: Path, files: Path) -> Iterator[None]:
+    """Remove what was written where it could not be written to its end: a full disk needs the room."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(files, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _write(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _put(temporary: Path, path: Path) -> None:
     os.replace(temporary, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:

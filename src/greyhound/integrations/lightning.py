@@ -64,6 +64,7 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
         self._validated = False
         self._resumed = False
         self._stopping = False
+        self._batch_sizes: dict[str, Any] = {}
         self._adopted = False
         self._keep_options: Callable[[], None] | None = None
         self._random: Mapping[str, Any] | None = None
@@ -91,21 +92,28 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
     # What Lightning keeps in its own checkpoint
 
     def state_dict(self) -> dict[str, Any]:
-        """Whether the training is to stop after this epoch, as EarlyStopping says by a flag that Lightning forgets."""
-        return {"should_stop": True} if self._trainer.should_stop else {}
+        """What Lightning forgets: that the training is to stop after this epoch, and batch sizes that it found."""
+        kept = {"should_stop": self._trainer.should_stop, "batch_sizes": self._batch_sizes}
+        return {name: value for name, value in kept.items() if value}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take note of it; the flag is set when the training starts."""
-        self._stopping = state_dict["should_stop"]
+        """Take note of it; the flag and the sizes are set when the training starts."""
+        self._stopping = state_dict.get("should_stop", False)
+        self._batch_sizes = state_dict.get("batch_sizes", {})
 
     # Lightning's hooks
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Remember the trainer; EvaluationError where it has more processes than the trial."""
+        """Remember the trainer and go last in it, so that a pause loses nothing of what others do after an epoch.
+
+        EvaluationError where it has more processes than the trial.
+        """
         self._trainer = trainer
+        others = [each for each in trainer.callbacks if each is not self]
         if self._resumed:  # found in the run before; Lightning would look again, and forget where the training was
-            finder = pl.callbacks.LearningRateFinder
-            trainer.callbacks = [each for each in trainer.callbacks if not isinstance(each, finder)]
+            finders = (pl.callbacks.LearningRateFinder, pl.callbacks.BatchSizeFinder)
+            others = [each for each in others if not isinstance(each, finders)]
+        trainer.callbacks = [*others, self]
         ranks = getattr(self.trial, "ranks", 1)
         if self.trial is not None and trainer.world_size != ranks:
             raise EvaluationError(
@@ -114,7 +122,15 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
             )
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Note the options that optimisers were made with, before Lightning loads those of another trial."""
+        """Note the options that optimisers were made with, before Lightning loads those of another trial.
+
+        Batch sizes that were found are noted too, or set where the run before found them; data are loaded afterwards.
+        """
+        for name, size in self._batch_sizes.items():
+            pl.utilities.parsing.lightning_setattr(pl_module, name, size)
+        for each in trainer.callbacks:
+            if isinstance(each, pl.callbacks.BatchSizeFinder):
+                self._batch_sizes[each._batch_arg_name] = each.optimal_batch_size
         note_rates(trainer.optimizers)
         if self._adopted:
             schedules = [config.scheduler for config in trainer.lr_scheduler_configs]

@@ -67,11 +67,14 @@ class Batches:
 
     def state_dict(self) -> dict[str, int]:
         """Where it is."""
-        return {"epoch": self.epoch, "done": self._done}
+        return {"epoch": self.epoch, "done": self._done, "batch_size": self._batch_size}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from there."""
-        self.epoch, self._done = state["epoch"], state["done"]
+        """Go on from there; where its batches were of another size, from the last of its own that begins before."""
+        items = state["done"] * state.get("batch_size", self._batch_size)
+        self.epoch, self._done = state["epoch"], items // self._batch_size
+        if self._done >= len(self):  # what is left of the epoch is too little for a batch
+            self.epoch, self._done = self.epoch + 1, 0
 
     def _order(self) -> list[list[int]]:
         """The numbers of the items of each batch of the epoch."""

@@ -122,14 +122,20 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
             note_rates([self.trainer.optimizer])
             return
         args.eval_on_start = False  # it was done before the pause
+        kept = state.stateful_callbacks.get("TrainerControl", {}).get("args", {})
+        saves = kept.get("should_save", False)
         name = f"eval_{(args.metric_for_best_model or '').removeprefix('eval_')}"
         evaluated = next((each for each in reversed(state.log_history) if name in each), None)
         if evaluated is not None:
-            self.trainer._determine_best_metric(evaluated, None)
+            best = self.trainer._determine_best_metric(evaluated, None)
+            saves = best if args.save_strategy == "best" else saves
             if isinstance(self.trainer.lr_scheduler, _WAITING):
                 self.trainer.lr_scheduler.step(evaluated[name])
-        kept = state.stateful_callbacks.get("TrainerControl", {}).get("args", {})
         self._stopping = control.should_training_stop = kept.get("should_training_stop", False)
+        if saves:  # in the Trainer's own folder, which it loads the best model from
+            self.trainer._load_rng_state(self.resume_from_checkpoint)
+            self.trainer._save_checkpoint(self.trainer.model, trial=None)
+            self.trainer.callback_handler.on_save(args, state, control)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Report; leaves the training by TrialPaused or TrialStopped where told to."""
