@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     import numpy as np
 
     from greyhound.history import History
+    from greyhound.space import Space
 
 MOST_LISTED = 200_000
 """Spaces and grids of so many configurations, constraints not counted, are listed at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    space: Space
+    count: int
+    keys: frozenset[Any]
+
+
+_KEYS: WeakKeyDictionary[History, _Tried] = WeakKeyDictionary()
+"""The keys of the first trials of a history: where the space is declared, a trial keeps its configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +84,9 @@ def tried_keys(history: History) -> set[Any] | None:
     space = history.space
     if any(space[name].size is None and not parents for name, parents in space.conditions.items()):
         return None
-    return {space.key(trial.params) for trial in history.trials}
+    known = None if history.define_by_run else _KEYS.get(history)
+    if known is None or known.space is not space:
+        known = _Tried(space, 0, frozenset())
+    new = {space.key(history.trial(number).params) for number in range(known.count, len(history))}
+    _KEYS[history] = known = _Tried(space, len(history), known.keys | new)
+    return set(known.keys)
