@@ -673,3 +673,8 @@ def test_the_space_imports_neither_numpy_nor_yaml():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_a_condition_may_give_a_range_of_whole_numbers():
+    space = Space(n=Int(1, 9), x=Float(0, 1, when={"n": range(2, 5)}))
+    assert space == Space(n=Int(1, 9), x=Float(0, 1, when={"n": [2, 3, 4]}))

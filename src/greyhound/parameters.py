@@ -53,7 +53,7 @@ class Parameter(ABC):
 
     default: its value in the space's default configuration. when: the parameter exists only where
     each of these other parameters exists and has the given value, or one of the given list of
-    values. (A list or tuple is always read as a list of values; a value that is itself a tuple is
+    values. (A list, tuple, set or range is always read as a list of values; a value that is itself a tuple is
     written inside a list.) prior: a guess at a good value, or the pair of guess and how sure, above 0 and
     below 1 (0.5 where only the guess is given); samplers look there first, and less so with every
     result. Wrong arguments raise SpaceError.

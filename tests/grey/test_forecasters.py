@@ -238,3 +238,28 @@ def test_numpy_is_all_that_it_needs():
 def test_every_public_name_is_there():
     for name in grey.__all__:
         assert getattr(grey, name) is not None
+
+
+SERIES = [1.0, 2, 3, 4.5, 7, 9]
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: grey.weaken(SERIES, 1.5), "times: expected a whole number"),
+        (lambda: grey.leave_last_out(grey.GM11(), SERIES, 0), "last: expected a whole number"),
+        (lambda: grey.Rolling(grey.GM11(), "4"), "window: expected a whole number"),
+        (lambda: grey.Rolling(grey.GM11, 4), r"model: expected a grey model, like GM11\(\)"),
+        (lambda: grey.leave_last_out(grey.GM11, SERIES), "model: expected a grey model"),
+        (lambda: grey.best_model(SERIES, ["GM11"]), "candidates: expected models by name"),
+        (lambda: grey.best_model(SERIES, {"mine": grey.GM11}), "candidates, mine: expected a grey model"),
+        (lambda: grey.deng_grade(SERIES, [SERIES], "x"), "distinguishing: expected a number"),
+        (lambda: grey.synthetic_degree(SERIES, SERIES, None), "theta: expected a number"),
+        (lambda: grey.rank([[1, 2], [2, 1]], 5), "goals: expected"),
+        (lambda: grey.rank([[1, 2], [2, 1]], "larger"), "goals: expected"),
+        (lambda: grey.forecast_curve(SERIES, 3, family=["gm11"]), "family: expected one of"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_refused_by_its_name(ask, message):
+    with pytest.raises(grey.GreyError, match=message):
+        ask()

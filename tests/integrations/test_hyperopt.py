@@ -207,3 +207,11 @@ def test_a_parameter_that_several_branches_share():
 def test_bounds_that_are_expressions_are_refused_in_a_sentence():
     with pytest.raises(SpaceError, match="y: its high is an expression; write a number"):
         convert(hp.uniform("y", 0, hp.uniform("x", 1, 2)))
+
+
+@pytest.mark.parametrize(
+    "space", [hp.normal("a", 2, 0), hp.lognormal("a", 0, 0), hp.qnormal("a", 2, 0, 1), hp.normal("a", 2, -1)]
+)
+def test_a_normal_distribution_without_a_width_is_refused(space):
+    with pytest.raises(SpaceError, match="a: sigma must be above 0"):
+        convert(space)

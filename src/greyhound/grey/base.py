@@ -97,6 +97,12 @@ def fresh(model: AnyModel) -> AnyModel:
     return copy.copy(model)
 
 
+def check_model(model: Model, name: str = "model") -> None:
+    """Refuse what is not a model of one series, such as its class."""
+    if not isinstance(model, Model):
+        raise GreyError(f"{name}: expected a grey model, like GM11(); got {model!r}.")
+
+
 def check_series(values: ArrayLike, least: int, name: str = "series") -> Series:
     """`values` as a new array of finite floats, (n,) with n >= least. Raises GreyError."""
     try:
@@ -127,10 +133,10 @@ def read_limits(limits: tuple[float, float] | None) -> tuple[float, float] | Non
     return (low, high) if low < high else None
 
 
-def check_steps(steps: int) -> None:
-    """Refuse a number of steps that is not a whole number above zero."""
+def check_steps(steps: int, name: str = "steps") -> None:
+    """Refuse a number of steps, or of what `name` says, that is not a whole number above zero."""
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-        raise GreyError(f"steps: expected a whole number of at least 1; got {steps!r}.")
+        raise GreyError(f"{name}: expected a whole number of at least 1; got {steps!r}.")
 
 
 def check_finite(values: Series, name: str) -> None:

@@ -17,7 +17,7 @@ def weaken(series: ArrayLike, times: int = 1) -> Series:
 
     The average weakening buffer operator (AWBO): x(k)d = mean(x(k), …, x(n)).
     """
-    check_steps(times)
+    check_steps(times, "times")
     x = check_series(series, 1)
     for _ in range(times):
         x = (np.cumsum(x[::-1]) / np.arange(1, len(x) + 1))[::-1]

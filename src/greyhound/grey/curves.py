@@ -63,7 +63,7 @@ def forecast_curve(
     """
     x = check_series(values, _FEWEST, "values")
     check_steps(steps)
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         raise GreyError(f"family: expected one of {', '.join(FAMILIES)}; got {family!r}.")
     bounds = read_limits(limits)
     if bounds is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,7 +30,7 @@ def deng_coefficients(reference: ArrayLike, compared: ArrayLike, distinguishing:
     Least and largest Δ are over all series and points, so a grade depends on what else is compared. All are 1 where
     every series equals the reference.
     """
-    if not 0 < distinguishing <= 1:
+    if not (isinstance(distinguishing, Real) and 0 < distinguishing <= 1):
         raise GreyError(f"distinguishing: expected a number above 0 and up to 1; got {distinguishing!r}.")
     x0 = check_series(reference, 1, "reference")
     off = np.abs(_check_table(compared, len(x0), "compared") - x0)
@@ -74,7 +75,7 @@ def relative_degree(first: ArrayLike, second: ArrayLike) -> float:
 
 def synthetic_degree(first: ArrayLike, second: ArrayLike, theta: float = 0.5) -> float:
     """The synthetic degree of incidence: θ ε + (1 − θ) r, θ in [0, 1]."""
-    if not 0 <= theta <= 1:
+    if not (isinstance(theta, Real) and 0 <= theta <= 1):
         raise GreyError(f"theta: expected a number from 0 to 1; got {theta!r}.")
     return theta * absolute_degree(first, second) + (1 - theta) * relative_degree(first, second)
 
@@ -121,6 +122,8 @@ def rank(
     alternatives: (m, criteria). goals: for each criterion "larger", "smaller", or the number that it should be.
     weights: for each criterion, >= 0, equal without. A criterion that is the same for all says nothing: 1 for each.
     """
+    if isinstance(goals, str) or not isinstance(goals, Sequence | np.ndarray):
+        raise GreyError(f'goals: expected "larger", "smaller" or a number for each criterion; got {goals!r}.')
     table = _check_table(alternatives, len(goals), "alternatives")
     normalised = np.column_stack([_normalise(column, goal) for column, goal in zip(table.T, goals, strict=True)])
     coefficients = deng_coefficients(np.ones(len(goals)), normalised, distinguishing)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from greyhound.errors import GreyError
-from greyhound.grey.base import Model, Series, check_steps, fresh
+from greyhound.grey.base import Model, Series, check_model, check_steps, fresh
 
 
 class Rolling(Model):
@@ -23,6 +23,7 @@ class Rolling(Model):
     """
 
     def __init__(self, model: Model, window: int) -> None:
+        check_model(model)
         self.model = fresh(model)
         self.window = _check_window(model, window)
         self.least = self.window
@@ -54,7 +55,7 @@ class Metabolic(Rolling):
 
 
 def _check_window(model: Model, window: int) -> int:
-    check_steps(window)
+    check_steps(window, "window")
     if window < model.least:
         raise GreyError(f"window: {type(model).__name__} needs at least {model.least} values; got window={window}.")
     return window

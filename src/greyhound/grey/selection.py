@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from greyhound.errors import GreyError
-from greyhound.grey.base import Model, Series, check_series, check_steps, fresh
+from greyhound.grey.base import Model, Series, check_model, check_series, check_steps, fresh
 from greyhound.grey.discrete import DGM11, NDGM, NGM
 from greyhound.grey.fractional import FGM11
 from greyhound.grey.gm import GM11
@@ -49,8 +49,12 @@ def best_model(series: ArrayLike, candidates: Mapping[str, Model] | None = None,
 
     Of equal ones the first. Raises GreyError where none can forecast them, as for fewer than four values.
     """
-    check_steps(last)
+    check_steps(last, "last")
     tried = CANDIDATES if candidates is None else candidates
+    if not isinstance(tried, Mapping):
+        raise GreyError(f'candidates: expected models by name, like {{"GM11": GM11()}}; got {tried!r}.')
+    for name, model in tried.items():
+        check_model(model, f"candidates, {name}")
     x = check_series(series, last + 1)
     errors = {name: _error_or_infinity(model, x, last) for name, model in tried.items()}
     if not errors or min(errors.values()) == math.inf:
@@ -67,7 +71,8 @@ def leave_last_out(model: Model, series: ArrayLike, last: int = 1) -> float:
 
     In the units of the series. Raises GreyError where the model cannot be fitted to what is left.
     """
-    check_steps(last)
+    check_model(model)
+    check_steps(last, "last")
     x = check_series(series, last + 1)
     cuts = range(len(x) - last, len(x))
     return float(np.mean([abs(fresh(model).fit(x[:cut]).predict(1)[0] - x[cut]) for cut in cuts]))

@@ -102,7 +102,7 @@ def convert(expression: Any) -> Converted:
 
     Nested choices become conditions. hp.normal and its kin are searched by their quantiles. The probabilities of
     hp.pchoice are weights: the search begins by them, and follows them less with every result. SpaceError where a
-    distribution is unknown, or its bounds are expressions.
+    distribution is unknown, its bounds are expressions, or its sigma is not above 0.
     """
     require("hyperopt", "hyperopt")
     from hyperopt.pyll import as_apply
@@ -190,6 +190,8 @@ def _loguniform(low: float, high: float) -> _Kind:
 
 
 def _normal(mu: float, sigma: float) -> _Kind:
+    if not sigma > 0:
+        raise SpaceError(f"sigma must be above 0; got {sigma!r}; write the number itself where nothing is to vary.")
     normal = NormalDist(mu, sigma)
     inside = _within(_TAIL, 1 - _TAIL)
     return _Kind(Float(_TAIL, 1 - _TAIL), normal.inv_cdf, lambda value: inside(normal.cdf(value)))
