@@ -50,17 +50,16 @@ class Meter:
         return self.losses, time.process_time() - self._begin - self._outside
 
     def _plain(self, params: dict[str, Any]) -> dict[str, Any]:
-        plain = {}
-        for name, value in params.items():
-            parameter = self._task.space[name]
+        def value(name: str, parameter: Any) -> Any:
             if isinstance(parameter, Ordinal):
-                value = parameter.choices[int(value)]
-            elif isinstance(parameter, Int):
-                value = int(value)
-            elif isinstance(parameter, Float):
-                value = float(np.clip(value, parameter.low, parameter.high))
-            plain[name] = value
-        return plain
+                return parameter.choices[int(params[name])]
+            if isinstance(parameter, Int):
+                return int(params[name])
+            if isinstance(parameter, Float):
+                return float(np.clip(params[name], parameter.low, parameter.high))
+            return params[name]
+
+        return task_params(self._task, value)
 
 
 def with_optuna(make: Callable[[Any, int], Any]) -> Run:

@@ -2,6 +2,7 @@
 
     python benchmarks/search.py --split dev --data FOLDER       tasks for developing on
     python benchmarks/search.py --split report                  tasks that no default was chosen on
+    python benchmarks/search.py --split conditional             spaces with conditions, trained on the spot
     python benchmarks/search.py --methods auto gp optuna_tpe    some of the methods
     python benchmarks/search.py --workers 8 --methods auto      eight trials at a time (Greyhound's only)
 
@@ -52,6 +53,7 @@ OURS = (
     "sobol",
     "random",
 )
+SPLITS = {"dev": tasks.DEV, "report": tasks.REPORT, "conditional": tasks.CONDITIONAL}
 AT = (25, 50, 100)
 
 
@@ -137,7 +139,7 @@ def _ranks(regret: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--split", choices=["dev", "report"], default="report")
+    parser.add_argument("--split", choices=list(SPLITS), default="report")
     parser.add_argument("--data", type=Path, help="a folder with tables/, surrogates/ and reference.json")
     parser.add_argument("--methods", nargs="+", default=[*OURS, *peers.PEERS])
     parser.add_argument("--seeds", type=int, default=10)
@@ -146,7 +148,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=Path("search.jsonl"))
     options = parser.parse_args()
-    names = list(tasks.DEV if options.split == "dev" else tasks.REPORT)
+    names = list(SPLITS[options.split])
     if options.split == "dev" and options.data is not None:
         names += tasks.DEV_SURROGATES
     rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []

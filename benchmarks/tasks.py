@@ -4,8 +4,10 @@
   multi-layer perceptrons and NAS-Bench-201.
 - From a folder given by an option: tables as `tables/NAME.json` + `NAME.npz`, surrogates as
   `surrogates/NAME/{meta.json,model.onnx}`, the names of the development split in `tasks.json`.
+- Trained on the spot: the learners of `learners.py`, whose spaces have conditions.
 
-DEV are for developing on, whose figures choose defaults; REPORT is what is left, whose figures are reported.
+DEV are for developing on, whose figures choose defaults; REPORT and CONDITIONAL are what is left, whose figures are
+reported.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 
 import greyhound as gh
+import learners
 
 DEV = (
     "fcnet_naval_propulsion",
@@ -41,6 +44,7 @@ REPORT = (
     "nb201_cifar100",
     "nb201_imagenet",
 )
+CONDITIONAL = tuple(learners.REFERENCE)
 _FAMILIES = {
     "fcnet": ("HPOLib", "val_loss"),
     "hpobench_mlp": ("HPOBench", "val_acc"),
@@ -65,6 +69,8 @@ class Task:
 
 def load(name: str, folder: Path | None = None) -> Task:
     """A task by name; folder: where those live that the package does not hold."""
+    if name in learners.REFERENCE:
+        return _trained(name)
     if folder is not None and "/" in name:
         return _surrogate(name, folder / "surrogates")
     if folder is not None and (folder / "tables" / f"{name}.json").exists():
@@ -108,6 +114,12 @@ def _table(name: str, params: Sequence[Mapping[str, Any]], loss: np.ndarray) -> 
         return float(loss[tuple(place[configuration[name]] for name, place in zip(names, places, strict=True))])
 
     return Task(name, space, look_up, float(loss.min()), float(np.median(loss)))
+
+
+def _trained(name: str) -> Task:
+    family, data = name.split("/")
+    space, make = learners.FAMILIES[family]
+    return Task(name, space(), learners.loss_on(data, make), *learners.REFERENCE[name])
 
 
 def _surrogate(name: str, folder: Path) -> Task:
