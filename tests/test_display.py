@@ -141,7 +141,7 @@ gh.tune(train, space, budget="3 trials", workers="serial", storage="tune.db", pr
     program = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=theirs, cwd=tmp_path)
     os.close(theirs)
     seen = b""
-    while b"begun" not in seen:
+    while b"begun\r\n" not in seen:  # all of it, or the training would fail to print the rest
         seen += os.read(ours, 1000)
     os.close(ours)
     program.communicate(b"\n")

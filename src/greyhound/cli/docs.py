@@ -26,8 +26,8 @@ _HEAD = """# Command line
 | 4 | the training cannot be run, or failed on every worker |
 | 130 | interrupted by Ctrl-C or SIGTERM; `greyhound resume` goes on |
 
-A study goes on when nobody reads any more what it prints, as after `| head`. What the encoding of the output lacks is
-escaped, as in `\\u2192`.
+A study goes on when nobody reads any more what it prints, as after `| head`, and where closing its terminal did not end
+it (`disown`, `setsid`). What the encoding of the output lacks is escaped, as in `\\u2192`.
 """
 
 STUDY_FILE = """## Study files
