@@ -181,3 +181,11 @@ def test_a_script_stands_still_while_another_measures(tmp_path, monkeypatch):
     assert seen == [0]
     assert study.best.metrics["score"] == 1.0
     assert beats.stat().st_size == 199
+
+
+@pytest.mark.parametrize("hold", [leases.present, leases.exclusive])
+def test_where_no_locks_can_be_written_training_and_measuring_go_on(hold, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+    with hold():
+        leases.give_way()

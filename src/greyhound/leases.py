@@ -98,9 +98,8 @@ def present() -> Iterator[None]:
     if _mine is not None:
         yield
         return
-    try:
-        place = Place(folder(), devices())
-    except OSError:  # no temporary folder to write to
+    place = _place()
+    if place is None:
         yield
         return
     try:
@@ -129,7 +128,10 @@ def give_way(stop: Callable[[], None] | None = None, go_on: Callable[[], None] |
 
 @contextlib.contextmanager
 def exclusive() -> Iterator[None]:
-    """Have this process's devices to oneself; waits until all others on them stand still at a report."""
+    """Have this process's devices to oneself; waits until all others on them stand still at a report.
+
+    Where there are no locks others go on.
+    """
     if _mine is not None:
         _mine.leave()
         try:
@@ -138,9 +140,20 @@ def exclusive() -> Iterator[None]:
         finally:
             _mine.enter()
         return
-    place = Place(folder(), devices())
+    place = _place()
+    if place is None:
+        yield
+        return
     try:
         with place.alone():
             yield
     finally:
         place.close()
+
+
+def _place() -> Place | None:
+    """A place on this process's devices; None where no lock files can be written."""
+    try:
+        return Place(folder(), devices())
+    except OSError:
+        return None
