@@ -138,6 +138,17 @@ def test_the_probabilities_of_pchoice_are_those_of_the_first_draws():
     np.testing.assert_allclose(shares, [0.1, 0.7, 0.2], atol=0.12)
 
 
+def test_an_option_of_probability_zero_is_never_chosen_nor_what_hangs_on_it():
+    nested = hp.choice("inner", [hp.uniform("a", 0, 1), hp.uniform("b", 0, 1)])
+    space = {"model": hp.pchoice("model", [(0.5, "linear"), (0.0, nested), (0.5, {"c": hp.uniform("c", 0, 1)})])}
+    assert list(convert(space).space) == ["model", "c"]
+    trials = Trials()
+    search(lambda config: len(str(config)), space, 30, trials=trials)
+    assert {trial["misc"]["vals"]["model"][0] for trial in trials.trials} == {0, 2}
+    assert not any(trial["misc"]["vals"]["a"] for trial in trials.trials)
+    assert space_eval(space, trials.argmin) == {"model": "linear"}
+
+
 @pytest.mark.parametrize("sampler", ["random", "tpe", "gp"])
 def test_an_option_that_is_held_improbable_is_found_where_it_is_better(sampler):
     def objective(config):

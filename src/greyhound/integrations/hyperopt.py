@@ -101,8 +101,9 @@ def convert(expression: Any) -> Converted:
     """A space written with `hp.*` (a dict, a list, a choice…) as one of ours.
 
     Nested choices become conditions. hp.normal and its kin are searched by their quantiles. The probabilities of
-    hp.pchoice are weights: the search begins by them, and follows them less with every result. SpaceError where a
-    distribution is unknown, its bounds are expressions, or its sigma is not above 0.
+    hp.pchoice are weights: the search begins by them, and follows them less with every result; options of probability 0
+    are left out, with all that hangs on them. SpaceError where a distribution is unknown, its bounds are expressions,
+    or its sigma is not above 0.
     """
     require("hyperopt", "hyperopt")
     from hyperopt.pyll import as_apply
@@ -110,9 +111,10 @@ def convert(expression: Any) -> Converted:
     found: dict[str, _Found] = {}
     _walk(as_apply(expression), {}, found)
     kinds = {label: _kind(label, each.node, each.chooses) for label, each in found.items()}
-    conditions = {label: each.ways for label, each in found.items()}
-    parameters = {label: _under(kind.parameter, conditions[label]) for label, kind in kinds.items()}
-    return Converted(Space(parameters), tuple(found), expression, kinds, conditions)
+    conditions = {label: [way for way in each.ways if _possible(way, kinds)] for label, each in found.items()}
+    labels = [label for label, ways in conditions.items() if ways]
+    parameters = {label: _under(kinds[label].parameter, conditions[label]) for label in labels}
+    return Converted(Space(parameters), tuple(found), expression, {label: kinds[label] for label in labels}, conditions)
 
 
 @dataclass
@@ -232,7 +234,14 @@ def _randint(low: int, high: Any = None) -> _Kind:
 
 
 def _categorical(p: Any, upper: Any = None) -> _Kind:
-    return _Kind(Categorical(range(len(p)), weights=p), int, int)
+    possible = [at for at, share in enumerate(p) if share != 0]
+    return _Kind(Categorical(possible, weights=[p[at] for at in possible]), int, int)
+
+
+def _possible(way: Mapping[str, int], kinds: Mapping[str, _Kind]) -> bool:
+    """Whether no option on a way has the probability 0."""
+    chosen = [(kinds[label].parameter, option) for label, option in way.items()]
+    return all(option in parameter.choices for parameter, option in chosen if isinstance(parameter, Categorical))
 
 
 def _within(low: float, high: float) -> Callable[[float], float]:
