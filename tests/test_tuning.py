@@ -15,7 +15,7 @@ import pytest
 
 import greyhound as gh
 from greyhound import events as ev
-from greyhound.errors import EvaluationError, SpaceError, StudyError
+from greyhound.errors import EvaluationError, SpaceError, StorageError, StudyError
 from greyhound.evaluators.script import Script
 from greyhound.storage import Memory, presence
 from greyhound.study import Study
@@ -351,6 +351,30 @@ def test_a_training_in_the_own_process_that_reports_nothing_for_long_is_heard_of
 
     study = gh.tune(train, SPACE, maximize="score", budget=1, workers="serial", storage=journal, **QUIET)
     assert study.history.count(TrialState.COMPLETED) == 1
+
+
+def test_beats_outlast_an_error_of_the_storage_and_end_with_the_study(monkeypatch):
+    class Busy(Memory):
+        refused = 0
+
+        def append(self, events):
+            if isinstance(events[0], ev.Beat) and self.refused < 2:
+                self.refused += 1
+                raise StorageError("busy")
+            return super().append(events)
+
+    monkeypatch.setattr(presence, "BEAT_S", 0.02)
+    journal, deadline = Busy(), time.monotonic() + 60.0
+    study = gh.Study(SPACE, maximize="score", storage=journal)
+    with study.beating():
+        study.ask()
+        while not any(isinstance(event, ev.Beat) for event in journal.read(0)):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        study.close()
+        time.sleep(0.2)
+    assert journal.refused == 2
+    assert isinstance(journal.read(0)[-1], ev.Left)
 
 
 def test_a_trial_that_fails_once_a_signal_came_is_put_back(tmp_path):

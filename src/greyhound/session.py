@@ -153,11 +153,10 @@ class Session:
         over = threading.Event()
 
         def beat() -> None:
-            with contextlib.suppress(StorageError):  # told where the study itself meets it
-                while not over.wait(presence.BEAT_S):
-                    with self.turn:
-                        if self.owner is not None and self._silent_s >= presence.BEAT_S:
-                            self.journal.append([ev.Beat(self.clock(), self.owner)])
+            while not over.wait(presence.BEAT_S):
+                with contextlib.suppress(StorageError), self.turn:  # told where the study itself meets the error
+                    if self.owner is not None and not self.closed and self._silent_s >= presence.BEAT_S:
+                        self.journal.append([ev.Beat(self.clock(), self.owner)])
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
