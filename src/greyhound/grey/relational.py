@@ -9,9 +9,10 @@ International Journal of Machine Tools & Manufacture 42, 2002.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,7 +31,7 @@ def deng_coefficients(reference: ArrayLike, compared: ArrayLike, distinguishing:
     Least and largest Δ are over all series and points, so a grade depends on what else is compared. All are 1 where
     every series equals the reference.
     """
-    if not (isinstance(distinguishing, Real) and 0 < distinguishing <= 1):
+    if not 0 < _number(distinguishing) <= 1:
         raise GreyError(f"distinguishing: expected a number above 0 and up to 1; got {distinguishing!r}.")
     x0 = check_series(reference, 1, "reference")
     off = np.abs(_check_table(compared, len(x0), "compared") - x0)
@@ -75,7 +76,7 @@ def relative_degree(first: ArrayLike, second: ArrayLike) -> float:
 
 def synthetic_degree(first: ArrayLike, second: ArrayLike, theta: float = 0.5) -> float:
     """The synthetic degree of incidence: θ ε + (1 − θ) r, θ in [0, 1]."""
-    if not (isinstance(theta, Real) and 0 <= theta <= 1):
+    if not 0 <= _number(theta) <= 1:
         raise GreyError(f"theta: expected a number from 0 to 1; got {theta!r}.")
     return theta * absolute_degree(first, second) + (1 - theta) * relative_degree(first, second)
 
@@ -165,3 +166,11 @@ def _check_weights(weights: ArrayLike | None, count: int) -> Series:
     if len(w) != count or (w < 0).any() or w.sum() == 0:
         raise GreyError(f"weights: expected {count} numbers of at least 0, not all 0; got {w.tolist()}.")
     return w / float(w.sum())
+
+
+def _number(value: Any) -> float:
+    """A number, or an array or tensor of one; NaN for anything else."""
+    try:
+        return math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        return math.nan
