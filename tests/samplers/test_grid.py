@@ -52,6 +52,13 @@ def test_too_large_a_grid_is_refused_before_it_starts():
         Grid().suggest(history_of(space, 0), 1, RNG)
 
 
+def test_a_grid_between_whose_lines_all_that_is_allowed_lies_is_told():
+    space = Space(x=Float(0, 1), constraint={"narrow": "0.3 < x < 0.4"})
+    with pytest.raises(StudyError, match="grid: no combination of 5 levels keeps to the constraints; take more levels"):
+        Grid().suggest(history_of(space, 0), 1, RNG)
+    assert Grid(levels=4).suggest(history_of(space, 0), 1, RNG) == [{"x": pytest.approx(1 / 3)}]
+
+
 @pytest.mark.parametrize("levels", [1, 0, 2.5, "3"])
 def test_wrong_levels_are_told(levels):
     with pytest.raises(StudyError, match="grid: levels must be a whole number of at least 2"):

@@ -133,6 +133,10 @@ def _ordered(held: _Held, levels: int) -> tuple[dict[str, Any], ...]:
             f"grid: {levels} levels give over {MOST_LISTED} combinations of {len(space)} parameters; "
             f"take fewer levels, fix some parameters, or use another sampler."
         )
+    if not points:
+        raise StudyError(
+            f"grid: no combination of {levels} levels keeps to the constraints; take more levels, or another sampler."
+        )
     return tuple(_spread(space, points, levels))
 
 
