@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 _OUT_OF_MEMORY = re.compile(
-    r"out of memory|CUBLAS_STATUS_ALLOC_FAILED|can't allocate memory|cannot allocate memory|std::bad_alloc"
+    r"out of memory|_ALLOC_FAILED\b|can't allocate memory|cannot allocate memory|std::bad_alloc"
     r"|unable to allocate [\d.]+ [kmgtpe]?i?b|^[\w.]*MemoryError\b",
     re.IGNORECASE | re.MULTILINE,
 )
