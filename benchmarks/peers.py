@@ -1,12 +1,14 @@
 """Other tuners at their defaults, driven by ask and tell where they have it.
 
 Each takes a task, a seed and a budget and returns the losses in order and the CPU seconds spent outside of the task.
-Parameters with a condition are asked for where they exist (Optuna) or always (the others). Ordinals are given as whole
-numbers from 0, as these tuners' users do it; log ranges as log ranges.
+Parameters with a condition are given as each tuner has it: asked for where they exist (Optuna), nested in the choice
+that they hang on (Hyperopt), under conditions of the space (SMAC3), else always. Ordinals are given as whole numbers
+from 0, as these tuners' users do it; log ranges as log ranges.
 """
 
 from __future__ import annotations
 
+import functools
 import time
 import warnings
 from collections.abc import Callable
@@ -116,18 +118,37 @@ def hyperopt_tpe(task: tasks.Task, seed: int, budget: int) -> tuple[list[float],
             )
         return hp.loguniform(name, np.log(low), np.log(high)) if parameter.log else hp.uniform(name, low, high)
 
+    def inside(name: str, value: Any) -> dict[str, Any]:
+        each = task.space.parameters.items()
+        return {child: node(child) for child, parameter in each if value in (parameter.when or {}).get(name, ())}
+
+    @functools.cache
+    def node(name: str) -> Any:
+        parameter = task.space[name]
+        if not any(name in (each.when or {}) for each in task.space.parameters.values()):
+            return dimension(name, parameter)
+        return hp.choice(name, [{name: value, **inside(name, value)} for value in parameter.choices])
+
     meter = Meter(task)
-    space = {name: dimension(name, parameter) for name, parameter in task.space.parameters.items()}
-    hyperopt.fmin(meter, space, algo=hyperopt.tpe.suggest, max_evals=budget, rstate=np.random.default_rng(seed),
-                  show_progressbar=False, verbose=False)  # fmt: skip
+    space = {name: node(name) for name, parameter in task.space.parameters.items() if not parameter.when}
+    hyperopt.fmin(lambda tree: meter(_flat(tree)), space, algo=hyperopt.tpe.suggest, max_evals=budget,
+                  rstate=np.random.default_rng(seed), show_progressbar=False, verbose=False)  # fmt: skip
     return meter.done()
+
+
+def _flat(tree: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a choice that others are nested in, side by side with these."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= _flat(value) if isinstance(value, dict) else {name: value}
+    return found
 
 
 def smac3(task: tasks.Task, seed: int, budget: int) -> tuple[list[float], float]:
     import logging
     import tempfile
 
-    from ConfigSpace import ConfigurationSpace
+    from ConfigSpace import AndConjunction, ConfigurationSpace, InCondition
     from ConfigSpace import hyperparameters as hp
     from smac import HyperparameterOptimizationFacade, Scenario
 
@@ -143,6 +164,11 @@ def smac3(task: tasks.Task, seed: int, budget: int) -> tuple[list[float], float]
     space = ConfigurationSpace(seed=seed)
     for name, parameter in task.space.parameters.items():
         space.add(dimension(name, parameter))
+    for name, parameter in task.space.parameters.items():
+        when = (parameter.when or {}).items()
+        conditions = [InCondition(space[name], space[parent], list(values)) for parent, values in when]
+        if conditions:
+            space.add(AndConjunction(*conditions) if len(conditions) > 1 else conditions[0])
     meter = Meter(task)
     with tempfile.TemporaryDirectory() as folder:
         scenario = Scenario(space, deterministic=True, n_trials=budget, seed=seed, output_directory=folder)

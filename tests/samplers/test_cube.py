@@ -83,6 +83,15 @@ def test_neighbours_reach_each_other_value_and_move_numbers_near_and_far():
     assert len({params["deep"] for params in near if "deep" in params}) == 1, "one enters, at some value"
 
 
+def test_neighbours_take_each_of_a_hundred_choices_in_turns_but_not_all_at_once():
+    cube, rng = cube_of(Space(model=Categorical(range(100)), x=Float(0, 1))), np.random.default_rng(0)
+    row = cube.rows([{"model": 7, "x": 0.5}])[0]
+    looks = [[params["model"] for params in map(cube.params, cube.neighbours(row, rng))] for _ in range(20)]
+    others = [[model for model in look if model != 7] for look in looks]
+    assert all(len(look) == len(set(look)) == 64 for look in others)
+    assert set().union(*others) == set(range(100)) - {7}
+
+
 def test_parameters_of_very_many_values_are_held_at_their_places_too():
     space = Space(n=Int(0, 10**5), width=Int(1, 10**5, log=True))
     rows = cube_of(space).random(np.random.default_rng(0), 50)

@@ -75,17 +75,17 @@ class Layout:
 
     def embed(self, X: Floats, active: Bools) -> Floats:
         """The embedding of rows of the unit cube, (n, p)."""
-        columns: list[Any] = []
+        blocks: list[Any] = []
         for at, (count, optional) in enumerate(zip(self.categories, self.optional, strict=True)):
-            there = active[:, at]
+            there = active[:, at, None]
             if count:
-                index = np.minimum((X[:, at] * count).astype(np.intp), count - 1)
-                columns.extend(((index == category) & there) / math.sqrt(2.0) for category in range(count))
+                index = np.minimum((X[:, at, None] * count).astype(np.intp), count - 1)
+                blocks.append(((index == np.arange(count)) & there) / math.sqrt(2.0))
             else:
-                columns.append(np.where(there, X[:, at], 0.5))
+                blocks.append(np.where(there, X[:, at, None], 0.5))
             if optional:
-                columns.append(_FLAG * there)
-        return np.stack(columns, axis=1) if columns else np.zeros((len(X), 0))
+                blocks.append(_FLAG * there)
+        return np.concatenate(blocks, axis=1) if blocks else np.zeros((len(X), 0))
 
 
 @dataclass(frozen=True)

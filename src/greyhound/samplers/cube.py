@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _LISTED = 4096
 """The places of parameters with at most so many values are listed; those of others are worked out each time."""
 _FEW = 12
+_MOST_OTHERS = 64
+"""Of more unordered values a search looks at so many others at a time: each is a column of the model."""
 _SCALES = (0.003, 0.01, 0.03, 0.1, 0.3)
 """Standard deviations of a continuous coordinate's moves."""
 
@@ -147,7 +149,8 @@ class Cube:
     def neighbours(self, row: Floats, rng: np.random.Generator) -> Floats:
         """Allowed rows that differ from a row, (d,), in one parameter that exists there, and in what it brings in.
 
-        Parameters of few values, or of unordered ones, take each other value; of more, the nearest and some at random.
+        Parameters of few values, or of unordered ones, take each other value, of hundreds some at random; those of many
+        ordered ones the nearest and some at random.
         """
         active = self.activity(row[None])[0]
         moves = {at: self._moves(at, float(row[at]), rng) for at in np.flatnonzero(active & self.varying).tolist()}
@@ -191,7 +194,9 @@ class Cube:
             near = here + np.asarray(_SCALES) * rng.standard_normal((2, len(_SCALES)))
             return np.append(_reflect(near.ravel()), rng.random(2))
         others: Floats = levels[levels != here]
-        if len(others) <= _FEW or self.unordered[at]:
+        if self.unordered[at]:
+            return others if len(others) <= _MOST_OTHERS else rng.choice(others, _MOST_OTHERS, replace=False)
+        if len(others) <= _FEW:
             return others
         order = np.argsort(np.abs(others - here))
         return np.append(others[order[:6]], rng.choice(others, 4))
