@@ -1,9 +1,9 @@
 """How big and how fast a model is, measured on the device that it is on.
 
 Operations are counted by torch.utils.flop_counter, which sees the products inside of attention and recurrent layers
-while their fused forms are off; times are taken by torch.utils.benchmark, which synchronises the device. On a GPU
-the peak of memory is the allocator's; elsewhere every tensor's storage is followed from its birth to its end, which
-gives the same bytes on every run.
+while their fused forms are off, and those of 8-bit numbers once it is told of them; times are taken by
+torch.utils.benchmark, which synchronises the device. On a GPU the peak of memory is the allocator's; elsewhere every
+tensor's storage is followed from its birth to its end, which gives the same bytes on every run.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Timing:
 class Footprint:
     """What a model costs.
 
-    parameters: numbers in it. bytes: of its state as torch saves it. peak_memory_bytes: the most that its weights,
-    inputs and activations take at once in a forward pass of the largest batch; through libraries that
-    allocate by themselves it is a lower bound. flops: floating-point operations of a pass of one row, a
-    multiply-add counted as two; 0 for quantised ones, which torch does not count. latency: by batch size, the
+    parameters: numbers in it, those that several layers share once. bytes: of its state as torch saves it.
+    peak_memory_bytes: the most that its weights, inputs and activations take at once in a forward pass of the largest
+    batch; through libraries that allocate by themselves it is a lower bound. flops: floating-point operations of a
+    pass of one row, a multiply-add counted as two, and those in 8 bits like others. latency: by batch size, the
     smallest first. train_step: a forward and backward pass with the largest batch, None unless asked
     for. device, threads: where, and with how many threads of the CPU, it was measured.
     """
@@ -127,7 +127,7 @@ def measure(
         finally:
             torch.set_num_threads(before)
     return Footprint(
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=_numbers(model),
         bytes=state_bytes(model),
         peak_memory_bytes=peak,
         flops=flops,
@@ -190,6 +190,14 @@ def state_bytes(model: nn.Module) -> int:
     return file.tell()
 
 
+def _numbers(model: nn.Module) -> int:
+    """Numbers in the model's parameters; a saved model has a tied weight under each of its names, in one place."""
+    places = {
+        (each.untyped_storage()._cdata, each.storage_offset(), each.shape): each.numel() for each in model.parameters()
+    }
+    return sum(places.values())
+
+
 def _timing(run: Callable[[], Any], batch_size: int, threads: int, min_run_time_s: float) -> Timing:
     for _ in range(_WARM_UP):
         run()
@@ -212,7 +220,14 @@ def _train_step(model: nn.Module, inputs: Any, batch_size: int, loss: Callable[[
 
 
 def _flops(model: nn.Module, inputs: Any) -> int:
-    counter = require("torch.utils.flop_counter", "torch").FlopCounterMode(display=False)
+    torch = require("torch", "torch")
+
+    def products(left: Sequence[int], right: Sequence[int], **_: Any) -> int:
+        return 2 * left[0] * left[1] * right[1]
+
+    counter = require("torch.utils.flop_counter", "torch").FlopCounterMode(
+        display=False, custom_mapping={torch.ops.aten._int_mm: products}
+    )
     with _unfused(), counter:
         call(model, inputs)
     return int(counter.get_total_flops())
