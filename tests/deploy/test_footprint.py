@@ -136,6 +136,16 @@ def test_tuples_and_dicts_of_inputs_are_arguments():
     assert quick(Sum(), {"a": inputs[0], "b": inputs[1]}).flops == 0
 
 
+@pytest.mark.parametrize("wrong", [{"batch_sizes": 4}, {"batch_sizes": [1.5]}, {"batch_sizes": [True]}, {"threads": 0}])
+def test_sizes_and_threads_are_whole_numbers(wrong):
+    with pytest.raises(StudyError, match=f"measure: {next(iter(wrong))} must be .*whole number"):
+        measure(network(), torch.zeros(2, 8), **wrong)
+    with pytest.raises(StudyError, match="latencies: batch_size must be a whole number"):
+        latencies([network()], torch.zeros(2, 8), batch_size=0)
+    with pytest.raises(StudyError, match="one model or more"):
+        latencies([], torch.zeros(2, 8))
+
+
 def test_what_cannot_be_measured_is_told():
     with pytest.raises(StudyError, match="batch_sizes"):
         measure(network(), torch.zeros(1, 8), batch_sizes=[0])

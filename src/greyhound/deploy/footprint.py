@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from greyhound._lazy import require
@@ -108,10 +109,14 @@ def measure(
     `with trial.exclusive(): measure(...)`. StudyError where an argument is wrong.
     """
     torch = require("torch", "torch")
+    if not isinstance(batch_sizes, Sequence) or not batch_sizes or not all(map(_counts, batch_sizes)):
+        raise StudyError(
+            f"measure: batch_sizes must be whole numbers of at least 1, such as [1, 32]; got {batch_sizes!r}."
+        )
     sizes = sorted(set(batch_sizes))
-    if not sizes or sizes[0] < 1:
-        raise StudyError(f"measure: batch_sizes must be whole numbers of at least 1; got {batch_sizes!r}.")
     threads = torch.get_num_threads() if threads is None else threads
+    if not _counts(threads):
+        raise StudyError(f"measure: threads must be a whole number of at least 1; got {threads!r}.")
     device = device_of(model)
     inputs = {size: resized(example_inputs, size, device) for size in sizes}
     before = torch.get_num_threads()
@@ -151,10 +156,15 @@ def latencies(
     So their ratios hold where something else runs beside, though all may be slower than on an idle machine. A turn is
     one pass, after two that warm up: the shorter it is, the less often something comes between. They go on for about
     half a second a model, and for `turns` at least; medians and interquartile ranges are over turns. The other
-    arguments are those of `measure`.
+    arguments are those of `measure`. StudyError where one is wrong.
     """
     torch = require("torch", "torch")
     threads = torch.get_num_threads() if threads is None else threads
+    for name, count in (("batch_size", batch_size), ("threads", threads), ("turns", turns)):
+        if not _counts(count):
+            raise StudyError(f"latencies: {name} must be a whole number of at least 1; got {count!r}.")
+    if not models:
+        raise StudyError("latencies: give one model or more.")
     timer = require("torch.utils.benchmark", "torch").Timer
     timers: list[Any] = []
     times: list[list[float]] = [[] for _ in models]
@@ -165,7 +175,7 @@ def latencies(
             run = partial(call, model, resized(example_inputs, batch_size, device_of(model)))
             timers.append(timer("run()", globals={"run": run}, num_threads=threads))
         end = time.perf_counter() + _TURNS_S * len(timers)
-        while time.perf_counter() < end or len(times[-1]) < turns:
+        while time.perf_counter() < end or len(times[-1]) < max(2, turns):
             for each, taken in zip(timers, times, strict=True):
                 taken.append(1e3 * each.timeit(1).mean)
     found = []
@@ -188,6 +198,10 @@ def state_bytes(model: nn.Module) -> int:
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
     return file.tell()
+
+
+def _counts(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= 1
 
 
 def _numbers(model: nn.Module) -> int:
