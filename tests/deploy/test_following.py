@@ -179,3 +179,24 @@ def test_what_torch_pruning_leaves_whole_before_a_reshape_may_stay():
     prune(pruned, 0.5, torch.randn(2, 5))
     assert (pruned.first.out_features, pruned.second.out_features, pruned.third.out_channels) == (8, 128, 4)
     assert taken_apart(pruned, torch.randn(2, 5)) == {"second": 128}
+
+
+class Padded(nn.Module):
+    """Rows of several lengths, which torch's encoder takes nested, and neighbours in a sparse matrix."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 32), nn.Linear(32, 3)
+        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), 1)
+        self.register_buffer("near", torch.eye(6).to_sparse())
+
+    def forward(self, x, padding):
+        made = torch.stack([torch.sparse.mm(self.near, row) for row in self.first(x)])
+        return self.last(self.encoder(made, src_key_padding_mask=padding).mean(1))
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_and_sparse_tensors_are_passed_over():
+    padding = torch.zeros(2, 6, dtype=torch.bool)
+    padding[0, 4:] = True
+    assert taken_apart(Padded().eval(), (torch.randn(2, 6, 8), padding)) == {}

@@ -135,15 +135,16 @@ def taken_apart(model: nn.Module, example_inputs: Any) -> dict[str, int]:
     class Follow(mode):  # type: ignore[misc, valid-type]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = func(*args, **(kwargs or {}))
-            given = tensors((args, kwargs))
-            for made in tensors(result):
+            given = _strided((args, kwargs))
+            for made in _strided(result):
                 for each in given:
                     pass_on(func.overloadpacket, each, made)
             return result
 
     def note(name: str, dimension: int, made: Tensor) -> None:
-        strides[_place(made)], makers[_place(made)] = made.stride(dimension), {name}
-        kept.append(made)
+        for each in _strided(made):
+            strides[_place(each)], makers[_place(each)] = each.stride(dimension), {name}
+            kept.append(each)
 
     linear, convolution = torch.nn.Linear, torch.nn.modules.conv._ConvNd
     layers = {name: each for name, each in model.named_modules() if isinstance(each, linear | convolution)}
@@ -165,6 +166,12 @@ def taken_apart(model: nn.Module, example_inputs: Any) -> dict[str, int]:
 def width(layer: Any) -> int:
     """How many channels a linear or convolutional layer makes."""
     return int(layer.out_features if hasattr(layer, "out_features") else layer.out_channels)
+
+
+def _strided(value: Any) -> list[Tensor]:
+    """The tensors whose channels lie so far apart: not sparse ones, nor those of padded rows in torch's own encoder."""
+    strided = require("torch", "torch").strided
+    return [tensor for tensor in tensors(value) if tensor.layout is strided and not tensor.is_nested]
 
 
 def _place(tensor: Tensor) -> int:
