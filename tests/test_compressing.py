@@ -76,6 +76,28 @@ def test_the_smallest_that_keeps_the_accuracy_is_chosen_saved_and_measured_as_it
     assert any("times less" in line for line in found.lines())
 
 
+def test_the_fewest_operations_are_not_those_that_8_bits_hide_and_what_grows_is_told_as_more():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2))
+
+    def accuracy(candidate):
+        return 0.9
+
+    found = compress(
+        Subject(model, torch.randn(2, 64), accuracy),
+        minimize="flops",
+        compression=Compression(quantize=("none", "int8-dynamic")),
+        budget="5 trials",
+        **QUIET,
+    )
+    assert min(trial.metrics["flops"] for trial in found.study.trials) > 0
+    most = max(found.study.trials, key=lambda trial: trial.metrics["bytes"])
+    assert most.params["quantize"] == "int8-dynamic"  # a small model's program outweighs what 8 bits save
+    told = next(line for line in replace(found, after=most).lines() if line.startswith("bytes"))
+    factor = most.metrics["bytes"] / found.before.metrics["bytes"]
+    assert told.endswith(f"{factor:.1f} times more")
+
+
 def test_a_model_that_nothing_may_be_done_to_without_loss_is_not_replaced():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))

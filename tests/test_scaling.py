@@ -91,6 +91,11 @@ def test_a_linear_range_is_followed_along_the_logarithm_of_the_size():
     assert found.space["dropout"].high <= 0.5
     far = scaling.forecast(histories, space, 2.0**40, "dropout")
     assert far.mean == 0.5, "a linear range keeps to its bounds"
+    bent = {2.0**at: swept(space, "dropout", 0.05 * at + 0.1 * (at == 6), count=401) for at in (3, 4, 5, 6)}
+    line = next(
+        line for line in scaling.report(scaling.forecast(bent, space, 2.0**8, "dropout")) if "power law" in line
+    )
+    assert "on the last sizes 20 % of the range searched off" in line  # 0.3 was forecast of 0.4, in a range of 0.5
 
 
 def test_a_list_keeps_the_values_near_the_forecast():

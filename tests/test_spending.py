@@ -4,10 +4,12 @@ import pytest
 
 from greyhound import events as ev
 from greyhound.budget import Budget
+from greyhound.finals import begin, reserve
 from greyhound.history import History
 from greyhound.settings import Settings
 from greyhound.space import Float, Space
 from greyhound.spending import spent, steps_in_all, time_left, used_up
+from greyhound.study import Study
 from greyhound.trial import Objective, TrialState
 
 
@@ -71,3 +73,19 @@ def test_before_any_step_the_pace_is_not_known():
     settings = Settings(objectives=(Objective("accuracy", True),), budget=Budget.parse("100 s"))
     assert steps_in_all(History.of([ev.Declared(100.0, settings.to_json())])) is None
     assert steps_in_all(History()) is None
+
+
+def test_once_finals_have_begun_the_whole_budget_counts():
+    options = {"maximize": "value", "max_steps": 1, "scheduler": "none", "sampler": "random"}
+    study = Study({"x": Float(0, 1, default=0.5)}, budget="30 trials, 30 steps", **options)
+    plan = reserve(study, {"top": 1, "seeds": 3}, "30 trials, 30 steps")
+
+    def train(most):
+        while len(study.trials) < most and (trial := study.ask()) is not None:
+            study.report(trial, 1, value=trial.params["x"])
+
+    train(24)
+    assert time_left(study.history, 0.0) == "24 of 24 trials, 24 of 24 steps"
+    assert begin(study, plan, 1)
+    train(26)
+    assert time_left(study.history, 0.0) == "26 of 30 trials, 26 of 30 steps"

@@ -124,8 +124,8 @@ class Compressed:
                 self.latency_ms(trial) if name == "latency_ms" else trial.metrics[name]
                 for trial in (self.before, self.after)
             )
-            change = f"{new - old:+.4f}" if name == "accuracy" else f"{old / max(new, 1e-12):.1f} times less"
-            told.append(f"{name:18} {old:12,.4g} {new:12,.4g}  {change}")
+            change = f"{new - old:+.4f}" if name == "accuracy" else _change(old, new)
+            told.append(f"{name:18} {old:12,.4g} {new:12,.4g}  {change}".rstrip())
         if self.test is not None:
             old, new = self.test
             told.append(f"{'held-out accuracy':18} {old:12.4g} {new:12.4g}  {new - old:+.4f}")
@@ -382,6 +382,13 @@ def _drop(given: float | str) -> float:
     if not 0 <= drop < float("inf"):
         raise StudyError(f"compress: max_drop must be at least 0; got {given!r}.")
     return drop
+
+
+def _change(old: float, new: float) -> str:
+    """How many times less a cost is than it was, or more; nothing where either is 0."""
+    if not (old and new):
+        return ""
+    return f"{old / new:.1f} times less" if new <= old else f"{new / old:.1f} times more"
 
 
 def _how(trial: Trial) -> str:

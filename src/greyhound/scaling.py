@@ -248,7 +248,7 @@ def report(found: Forecast, size_parameter: str = "size") -> list[str]:
         lines.append(f"{size_parameter} {each.size:g}: {found.parameter} {each.value:.4g} ({what}){edge}")
     lines.append("")
     for name, mean, low, high, error in found.candidates:
-        judged = f"{100 * math.expm1(min(error, 20.0)):.3g} % off" if math.isfinite(error) else "not to be judged"
+        judged = _off(error, found.space[found.parameter]) if math.isfinite(error) else "not to be judged"
         chosen = " <- chosen" if name == found.extrapolation.chosen else ""
         lines.append(f"{name}: {mean:.4g} ({low:.4g} to {high:.4g}), on the last sizes {judged}{chosen}")
     lines += [
@@ -259,6 +259,13 @@ def report(found: Forecast, size_parameter: str = "size") -> list[str]:
         found.space.to_yaml().rstrip(),
     ]
     return lines
+
+
+def _off(error: float, kind: Parameter) -> str:
+    """A leave-last-out error as a share of the value, for magnitudes; else of the range that was searched."""
+    if _logarithmic(kind):
+        return f"{100 * math.expm1(min(error, 20.0)):.3g} % off"
+    return f"{100 * error:.3g} % of the range searched off"
 
 
 def _logarithmic(kind: Parameter) -> bool:

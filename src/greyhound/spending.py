@@ -54,15 +54,20 @@ def steps_in_all(history: History) -> float | None:
 
 
 def time_left(history: History, now: float) -> str:
-    """What is left of the budgets: "1 min 20 s left", "37 of 100 trials"; empty where there is none."""
-    budget = history.settings.budget if history.settings else None
-    if budget is None or budget.unlimited:
+    """What is left of the budgets: "1 min 20 s left", "37 of 100 trials"; empty where there is none.
+
+    Of the search's until the finals that are planned begin; then of the whole, and their trials count too.
+    """
+    settings = history.settings
+    if settings is None or settings.budget.unlimited:
         return ""
+    whole = bool(settings.finals and len(history.replicates))
+    budget, trials = (settings.whole_budget, len(history)) if whole else (settings.budget, history.searched)
     parts = []
     if budget.seconds is not None:
         parts.append(f"{duration(max(0.0, budget.seconds - history.elapsed_seconds(now)))} left")
     if budget.trials is not None:
-        parts.append(f"{history.searched} of {budget.trials} trials")
+        parts.append(f"{trials} of {budget.trials} trials")
     if budget.steps is not None:
         parts.append(f"{history.total_steps} of {budget.steps} steps")
     if budget.device_seconds is not None:

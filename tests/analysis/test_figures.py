@@ -69,3 +69,12 @@ def test_values_too_large_to_draw_leave_the_others_in_the_plots():
     assert best.y == (None, 2.0, None, None)
     assert figures.by_parameter(history, "x", history.space["x"]).data[0].y == (None, 2.0, None, 1.0)
     assert figures.parallel(history).data[0].dimensions[-1]["values"] == (1.0, 2.0)
+
+
+def test_only_what_is_known_to_break_a_limit_is_said_to():
+    study = Study({"x": gh.Float(0, 1)}, minimize=["a", "b"], subject_to="size <= 1", max_steps=2, budget="4 trials")
+    for size in (0.5, 2.0, None):
+        trial = study.ask()
+        study.report(trial, 1, a=float(trial.number), b=-float(trial.number), **({"size": size} if size else {}))
+    drawn = {trace.name: list(trace.x) for trace in figures.pareto(study.history, "a", "b").data}
+    assert drawn == {"front": [0.0], "breaks a limit": [1.0]}

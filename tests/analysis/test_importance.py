@@ -197,6 +197,23 @@ def test_a_study_tells_it():
     assert next(iter(study.importance("grey"))) == "x"
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_finals_change_nothing(method):
+    space = {"x": Float(0, 1, default=0.5), "y": Float(0, 1, default=0.5)}
+    study = Study(space, minimize="loss", sampler="random", budget="20 trials")
+
+    def train():
+        while (trial := study.ask()) is not None:
+            study.tell(trial, 2 * trial.params["x"] + trial.params["y"] + trial.seed % 7 / 10)
+
+    train()
+    before = study.importance(method)
+    study.finals(top=3, seeds=4)
+    train()
+    assert len(study.trials) == 20 + 16
+    assert study.importance(method) == before
+
+
 def test_the_report_shows_it_as_bars(tmp_path):
     page = write_report(history_of(SPACE, lambda p: 3 * decades(p) + p["b"], 40), tmp_path / "a.html").read_text()
     section = page.partition("<h2>What matters</h2>")[2].partition("</table>")[0]

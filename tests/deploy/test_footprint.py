@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from greyhound.deploy import latencies, load, measure, save
+from greyhound.deploy import Compression, latencies, load, measure, save
 from greyhound.errors import StudyError
 
 torch.set_num_threads(1)
@@ -23,6 +23,25 @@ def test_sizes_and_operations_are_exact():
     assert found.parameters == 8 * 64 + 64 + 64 * 4 + 4
     assert found.flops == 2 * (8 * 64 + 64 * 4)
     assert 4 * found.parameters < found.bytes < 4 * found.parameters + 4000
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_operations_of_8_bit_layers_count_like_others(exported, tmp_path):
+    rows = torch.zeros(2, 8)
+    for kind in ("int8-weight-only", "int8-dynamic"):
+        model = Compression(quantize=[kind]).apply(network(), {}, rows)
+        model = load(save(model, rows, tmp_path / f"{kind}.pt2")) if exported else model
+        assert quick(model, rows).flops == quick(network(), rows).flops
+
+
+def test_a_weight_that_layers_share_counts_once_in_a_saved_model_too(tmp_path):
+    embedding, head = nn.Embedding(10, 8), nn.Linear(8, 10)
+    head.weight = embedding.weight
+    model, rows = nn.Sequential(embedding, nn.Linear(8, 8), head), torch.zeros(2, 3, dtype=torch.long)
+    loaded = load(save(model, rows, tmp_path / "tied.pt2"))
+    assert quick(model, rows).parameters == quick(loaded, rows).parameters == 10 * 8 + 10 + 8 * 8 + 8
+    quantised = Compression(quantize=["int8-weight-only"]).apply(network(), {}, torch.zeros(2, 8))
+    assert quick(quantised, torch.zeros(2, 8)).parameters == quick(network(), torch.zeros(2, 8)).parameters
 
 
 @pytest.mark.parametrize("exported", [False, True])
@@ -115,6 +134,16 @@ def test_tuples_and_dicts_of_inputs_are_arguments():
     inputs = (torch.zeros(2, 3), torch.zeros(2, 3))
     assert quick(Sum(), inputs).parameters == 0
     assert quick(Sum(), {"a": inputs[0], "b": inputs[1]}).flops == 0
+
+
+@pytest.mark.parametrize("wrong", [{"batch_sizes": 4}, {"batch_sizes": [1.5]}, {"batch_sizes": [True]}, {"threads": 0}])
+def test_sizes_and_threads_are_whole_numbers(wrong):
+    with pytest.raises(StudyError, match=f"measure: {next(iter(wrong))} must be .*whole number"):
+        measure(network(), torch.zeros(2, 8), **wrong)
+    with pytest.raises(StudyError, match="latencies: batch_size must be a whole number"):
+        latencies([network()], torch.zeros(2, 8), batch_size=0)
+    with pytest.raises(StudyError, match="one model or more"):
+        latencies([], torch.zeros(2, 8))
 
 
 def test_what_cannot_be_measured_is_told():

@@ -79,11 +79,18 @@ def test_the_chances_of_two_are_those_of_a_paired_t_test(seeds, scale):
     assert chances(np.stack([first, second]), rng, 40_000)[0] == pytest.approx(expected, abs=0.01)
 
 
-@pytest.mark.parametrize("scale", [1e155, 8e307, -8e307])
-def test_values_whose_squares_are_infinite_are_compared_like_others(scale):
+@pytest.mark.parametrize("scale", [1e155, 8e307, -8e307, 1e-200, -1e-300])
+def test_values_whose_squares_are_infinite_or_0_are_compared_like_others(scale):
     values = np.random.default_rng(4).uniform(-1, 1, (3, 4))
     for found, plain in zip(intervals(scale * values), intervals(abs(scale) / scale * values), strict=True):
         told = np.array([found.estimate, found.low, found.high]) / abs(scale)
         assert told == pytest.approx([plain.estimate, plain.low, plain.high])
     huge = chances(scale * values, np.random.default_rng(5))
     assert huge == pytest.approx(chances(abs(scale) / scale * values, np.random.default_rng(5)))
+    picked = picked_by_others(scale * values) / abs(scale)
+    assert picked == pytest.approx(picked_by_others(abs(scale) / scale * values))
+
+
+def test_values_that_no_seed_changes_have_intervals_without_any_width():
+    values = np.repeat([[0.1], [0.7], [1e9 / 3]], 3, axis=1)
+    assert all(each.low == each.estimate == each.high for each in intervals(values))

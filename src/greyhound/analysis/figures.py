@@ -168,16 +168,19 @@ def _axis(history: History, at: int, numbers: Sequence[int]) -> dict[str, Any]:
 
 
 def pareto(history: History, first: str, second: str) -> Figure:
-    """Two of the objectives: the front, the other trials, those that break a limit, and where the limits are."""
+    """Two of the objectives: the front, the other trials, those that break a limit, and where the limits are.
+
+    Trials of which it is not known whether they keep to the limits are left out.
+    """
     import plotly.graph_objects as go
 
     front = ranking.ordered(history, ranking.front(history))
     kept, numbers = _usable(history), {trial.number for trial in front}
-    within = {trial.number for trial in kept}
-    beyond = [trial for trial in history.trials if trial.number not in within and not trial.state.failed]
+    broken = (history.violations > 0).any(axis=1) & ~history.failed
+    beyond = [history.trial(int(number)) for number in broken.nonzero()[0]]
     figure = go.Figure()
     for name, color, symbol, chosen in (
-        ("breaks a limit", _DEFAULT, "x", beyond if history.limits else []),
+        ("breaks a limit", _DEFAULT, "x", beyond),
         ("others", _OTHERS, "circle", [trial for trial in kept if trial.number not in numbers]),
         ("front", _WINNER, "circle", front),
     ):

@@ -34,7 +34,7 @@ class Finalist:
     fresh seed, in the order of the finals' seeds. mean: with the interval that holds for all finalists at
     once. gain: over the default, positive where it is better, such intervals too; None for the default itself, or
     where there is none. chance: that it is the best of all, the default among them. failures: seeds on which its
-    training failed. test: the held-out metric's mean, where the study names one.
+    training failed. test: the held-out metric's mean with such an interval, where the study names one.
     """
 
     trial: Trial
@@ -53,9 +53,9 @@ class Finals:
     """What the finals found.
 
     finalists: the best mean first, those that failed on a seed last. winner: the best of them, the default left out;
-    None where all failed. gain: of the winner over the default, the interval corrected for having been picked, the
-    estimate taken on seeds that did not pick it; None without a default. verdict: in a sentence. complete: whether
-    all replicates have ended. seeds: how many were compared.
+    None where all of them failed. gain: of the winner over the default, the interval corrected for having been
+    picked, the estimate taken on seeds that did not pick it; None without a default. verdict: in a sentence. complete:
+    whether all replicates have ended. seeds: how many were compared.
     """
 
     metric: str
@@ -107,7 +107,10 @@ def missing(history: History, top: int, seeds: int) -> list[tuple[Trial, int]]:
 
 
 def finals(history: History) -> Finals | None:
-    """What is known of the finals; None where none were begun, or no seed has been trained by all."""
+    """What is known of the finals; None where none were begun, or no seed has been trained by all that have not failed.
+
+    Where all have failed on a seed that is what is known, of 0 seeds.
+    """
     import numpy as np
 
     if len(history.objectives) != 1 or not (runs := _runs(history)):
@@ -115,22 +118,22 @@ def finals(history: History) -> Finals | None:
     objective = history.objectives[0]
     failed = {number: sum(_failed(run) for run in row.values()) for number, row in runs.items()}
     whole = [number for number in runs if not failed[number]]
-    seeds = _shared_seeds({number: runs[number] for number in whole or runs}, objective.metric)
+    seeds = _shared_seeds({number: runs[number] for number in whole}, objective.metric)
     baseline = ranking.baseline(history)
     default = baseline.number if baseline is not None and baseline.number in runs else None
-    if not seeds or not whole:
+    if whole and not seeds:
         return None
     sign = -1.0 if objective.maximize else 1.0
     values = {number: np.array([runs[number][s].metrics[objective.metric] for s in seeds]) for number in whole}
-    made = _compared(history, values, sign, default)
+    made = _compared(history, values, sign, default) if whole else []
     if history.settings is not None and history.settings.test is not None:
-        made = [_tested(each, runs[each.trial.number], seeds, history.settings.test) for each in made]
+        made = _tested(made, runs, seeds, history.settings.test, default)
     made.sort(key=lambda each: sign * each.mean.estimate)
     lost = [_lost(history, number, failed[number], default) for number in runs if failed[number]]
     winner = next((each for each in made if not each.default), None)
     gain = _gain(values, sign, default, winner)
     complete = not history.replicates_open
-    verdict = _verdict(objective.metric, winner, gain, default is not None and not failed[default], len(seeds))
+    verdict = _verdict(objective.metric, made, winner, gain, default is not None)
     return Finals(objective.metric, (*made, *lost), winner, gain, verdict, complete, len(seeds))
 
 
@@ -140,18 +143,19 @@ def describe(found: Finals) -> list[str]:
     for each in found.finalists:
         name = "default" if each.default else f"trial {each.trial.number}"
         if each.failures:
-            told.append(f"  {name}: failed on {_counted(each.failures)}")
+            told.append(f"  {name}: failed on {counted(each.failures)}")
             continue
         held_out = f"; {_bracket(each.test)} on the held-out test" if each.test is not None else ""
         told.append(
-            f"  {name}: {found.metric} {_bracket(each.mean)} on {_counted(found.seeds)} (the search saw "
+            f"  {name}: {found.metric} {_bracket(each.mean)} on {counted(found.seeds)} (the search saw "
             f"{each.searched:.6g}); best of these with a chance of {each.chance:.0%}{held_out}"
         )
     return told
 
 
-def _counted(seeds: int) -> str:
-    return f"{seeds} fresh seed{'s' if seeds > 1 else ''}"
+def counted(seeds: int) -> str:
+    """So many fresh seeds, in words."""
+    return f"{seeds} fresh seed{'s' if seeds != 1 else ''}"
 
 
 def _runs(history: History) -> dict[int, dict[int, Trial]]:
@@ -173,24 +177,20 @@ def _shared_seeds(runs: Mapping[int, Mapping[int, Trial]], metric: str) -> list[
         [seed for seed, run in row.items() if run.state is TrialState.COMPLETED and math.isfinite(run.metrics[metric])]
         for row in runs.values()
     ]
-    return [seed for seed in done[0] if all(seed in row for row in done)]
+    return [seed for seed in done[0] if all(seed in row for row in done)] if done else []
 
 
 def _compared(history: History, values: Mapping[int, np.ndarray], sign: float, default: int | None) -> list[Finalist]:
     import numpy as np
 
-    from greyhound.numeric.comparison import chances, intervals
+    from greyhound.numeric.comparison import chances
 
-    numbers = [number for number in values if number != default]
-    alone = [default] if default is not None and default in values else []
-    means = dict(zip(numbers, intervals(np.array([values[n] for n in numbers]), LEVEL), strict=True)) if numbers else {}
+    means = _means(values, default)
+    others = {number: row for number, row in values.items() if number != default}
     gains: dict[int, Interval] = {}
-    for number in alone:
-        means[number] = intervals(values[number][None], LEVEL)[0]
-        if numbers:
-            over = np.array([sign * (values[number] - values[n]) for n in numbers])
-            gains = dict(zip(numbers, intervals(over, LEVEL), strict=True))
-    order = [*numbers, *alone]
+    if default is not None and default in values:
+        gains = _means({number: sign * (values[default] - row) for number, row in others.items()}, None)
+    order = [*others, *(number for number in values if number == default)]
     shares = chances(sign * np.array([values[n] for n in order]), np.random.default_rng(history.seed))
     return [
         Finalist(
@@ -206,15 +206,36 @@ def _compared(history: History, values: Mapping[int, np.ndarray], sign: float, d
     ]
 
 
-def _tested(finalist: Finalist, runs: Mapping[int, Trial], seeds: list[int], metric: str) -> Finalist:
+def _means(values: Mapping[int, np.ndarray], default: int | None) -> dict[int, Interval]:
+    """The mean of each, with intervals that hold for all finalists at once, and for the default by itself."""
     import numpy as np
 
     from greyhound.numeric.comparison import intervals
 
-    values = [runs[seed].metrics.get(metric, math.nan) for seed in seeds]
-    if not all(map(math.isfinite, values)):
-        return finalist
-    return replace(finalist, test=intervals(np.array([values]), LEVEL)[0])
+    found: dict[int, Interval] = {}
+    for numbers in ([n for n in values if n != default], [n for n in values if n == default]):
+        if numbers:
+            rows = np.array([values[number] for number in numbers])
+            found |= dict(zip(numbers, intervals(rows, LEVEL), strict=True))
+    return found
+
+
+def _tested(
+    finalists: list[Finalist],
+    runs: Mapping[int, Mapping[int, Trial]],
+    seeds: list[int],
+    metric: str,
+    default: int | None,
+) -> list[Finalist]:
+    """With the held-out metric's means, of those that told it on every seed."""
+    import numpy as np
+
+    numbers = [each.trial.number for each in finalists]
+    values = {
+        number: np.array([runs[number][seed].metrics.get(metric, math.nan) for seed in seeds]) for number in numbers
+    }
+    means = _means({number: row for number, row in values.items() if np.isfinite(row).all()}, default)
+    return [replace(each, test=means.get(each.trial.number)) for each in finalists]
 
 
 def _lost(history: History, number: int, failures: int, default: int | None) -> Finalist:
@@ -236,30 +257,37 @@ def _gain(
     """The winner's over the default: its simultaneous interval, and the estimate by the other seeds."""
     import numpy as np
 
-    from greyhound.numeric.comparison import picked_by_others
+    from greyhound.numeric.comparison import intervals, picked_by_others
 
     if default is None or default not in values or winner is None or winner.gain is None:
         return None
     rows = np.array([sign * row for number, row in values.items() if number != default])
     picked = picked_by_others(rows)
-    return replace(winner.gain, estimate=float((sign * values[default] - picked).mean()))
+    return replace(winner.gain, estimate=intervals((sign * values[default] - picked)[None])[0].estimate)
 
 
-def _verdict(metric: str, winner: Finalist | None, gain: Interval | None, default: bool, seeds: int) -> str:
+def _verdict(
+    metric: str, compared: list[Finalist], winner: Finalist | None, gain: Interval | None, default: bool
+) -> str:
+    """In a sentence. compared: those that failed on no seed. default: whether it took part, failed or not."""
     if winner is None:
+        if not compared:
+            return "no configuration could be trained on every fresh seed."
         return "only the default configuration could be trained on every fresh seed."
-    name = f"trial {winner.trial.number}"
+    name, seeds = f"trial {winner.trial.number}", len(winner.values)
+    same = seeds > 1 and all(len(set(each.values)) == 1 for each in compared)
+    unknown = f"; each gave the same on all {seeds} seeds, so nothing is known of the noise" if same else ""
     if gain is None:
         why = "the default failed on a fresh seed" if default else "there is no default configuration to compare with"
-        return f"{name} is the best of these, with a chance of {winner.chance:.0%}; {why}."
+        return f"{name} is the best of these, with a chance of {winner.chance:.0%}; {why}{unknown}."
     if seeds == 1:
         return f"one seed tells nothing of the noise; {name} differs from the default by {gain.estimate:+.3g}."
     if gain.low == gain.high == 0:
         return f"{name} and the default give the same {metric} on each of {seeds} seeds."
     if gain.low > 0:
-        return f"{name} is better than the default by {gain.low:.3g} to {gain.high:.3g} in {metric}."
+        return f"{name} is better than the default by {gain.low:.3g} to {gain.high:.3g} in {metric}{unknown}."
     if gain.high < 0:
-        return f"{name} is worse than the default by {-gain.high:.3g} to {-gain.low:.3g} in {metric}."
+        return f"{name} is worse than the default by {-gain.high:.3g} to {-gain.low:.3g} in {metric}{unknown}."
     return (
         f"no evidence of a difference between {name} and the default: from {-gain.low:.3g} worse "
         f"to {gain.high:.3g} better in {metric}."

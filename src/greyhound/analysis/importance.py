@@ -14,6 +14,7 @@
 
 None tells of a hyperparameter that counts through others alone. Values are the last ones that trials reported,
 whether trained to the end or not; a trial that failed (but for one whose worker was lost) has the worst of all.
+Replicates of the finals are left out: they would count a few configurations many times over.
 """
 
 from __future__ import annotations
@@ -345,7 +346,9 @@ def _losses(history: History, objective: Objective) -> Floats:
     lost = np.array([trial.state is TrialState.LOST for trial in history.trials], dtype=bool)
     good = np.isfinite(values) & ~failed
     worst = values[good].max() if good.any() else np.nan
-    return np.where(good, values, np.where(failed & ~lost, worst, np.nan))
+    losses = np.where(good, values, np.where(failed & ~lost, worst, np.nan))
+    losses[[trial.number for trial in history.replicates]] = np.nan
+    return losses
 
 
 METHODS: Mapping[str, Callable[[History, Ints, Floats], dict[str, float]]] = {

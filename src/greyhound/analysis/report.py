@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from greyhound._version import __version__
 from greyhound.analysis import ranking, summary
 from greyhound.analysis.figures import figures
-from greyhound.analysis.finals import Finalist, ends, finals
+from greyhound.analysis.finals import Finalist, counted, ends, finals
 from greyhound.analysis.importance import importance
 from greyhound.budget import duration
 from greyhound.registry import named
@@ -166,7 +166,7 @@ def _finals(history: History) -> dict[str, Any] | None:
     def row(each: Finalist) -> list[str]:
         name = "the default" if each.default else f"trial {each.trial.number}"
         if each.failures:
-            return [name, f"{each.searched:.6g}", f"failed on {each.failures} seeds", "", "", "", ""]
+            return [name, f"{each.searched:.6g}", f"failed on {counted(each.failures)}", "", "", "", ""]
         gain = (f"{each.gain.estimate:+.4g}", ends(each.gain)) if each.gain is not None else ("", "")
         held_out = [f"{each.test.estimate:.4g} {ends(each.test)}" if each.test is not None else ""] if test else []
         mean = f"{each.mean.estimate:.4g}"

@@ -11,13 +11,13 @@ import copy
 import functools
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from greyhound._lazy import require
 from greyhound.deploy.depth import shorten
-from greyhound.deploy.following import as_one_operation, pruners, recurrent, without_circles
+from greyhound.deploy.following import as_one_operation, pruners, recurrent, taken_apart, width, without_circles
 from greyhound.deploy.footprint import alone, call, tensors
 from greyhound.deploy.lora import fine_tune_by_lora
 from greyhound.deploy.saving import quiet
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 QUANTIZATIONS = ("none", "bf16", "int8-weight-only", "int8-dynamic")
 """bf16: every number in 16 bits. int8-weight-only: weights of linear layers in 8 bits, a scale for each output.
 int8-dynamic: their inputs too, scaled anew for each row."""
+
+_MOST_NAMES = 6
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def prune(
     """Remove this share of the channels of every layer, the least in magnitude, in place; see Compression.apply.
 
     share: 0 to below 1. Of each layer, and of each head, one channel stays at least. EvaluationError where the outputs
-    would have another shape.
+    would have another shape, or a layer lost channels that a reshape behind it takes apart.
     """
     pruning = require("torch_pruning", "deploy")
     _refuse_parametrised(model)
@@ -157,6 +159,8 @@ def prune(
     layers = recurrent(model)
     ignored = [*(modules[name] for name in keep), *layers]
     expected, last = _traced(model, example_inputs)
+    apart = taken_apart(model, example_inputs)
+    apart = {name: channels for name, channels in apart.items() if name not in {*keep, *(heads or {})}}
     frozen = {name: parameter for name, parameter in model.named_parameters() if not parameter.requires_grad}
     for parameter in frozen.values():  # torch-pruning finds by gradients which layers belong together
         parameter.requires_grad_(parameter.is_floating_point())
@@ -181,11 +185,14 @@ def prune(
         made = _shapes(_run(model, example_inputs))
         if made != expected:
             raise EvaluationError(f"its outputs would have the shapes {made} instead of {expected}")
+        if any(width(model.get_submodule(name)) < channels for name, channels in apart.items()):
+            raise EvaluationError("it would mix channels up that a reshape takes apart")
     except Exception as error:
         why = str(error) or type(error).__name__
+        reshaped = f" A reshape takes apart the channels of {_some(apart)}." if apart else ""
         raise EvaluationError(
             f"the model cannot be pruned so: {why}. Name layers whose width must stay in keep=, and the linear "
-            f"layers that make queries, keys and values in heads=."
+            f"layers that make queries, keys and values in heads=.{reshaped}"
         ) from error
     for name in frozen:
         model.get_parameter(name).requires_grad_(False)
@@ -195,6 +202,12 @@ def _heads(model: nn.Module) -> dict[nn.Module, int]:
     """The heads of torch's own attention layers, each of which loses as many channels as the others."""
     kind = require("torch.nn", "torch").MultiheadAttention
     return {module: module.num_heads for module in model.modules() if isinstance(module, kind)}
+
+
+def _some(names: Iterable[str]) -> str:
+    """The names with commas between, six of them where there are more."""
+    told = list(names)
+    return ", ".join(told) if len(told) <= _MOST_NAMES else f"{', '.join(told[:_MOST_NAMES])} and others like them"
 
 
 def _shares(share: float) -> Sequence[float]:

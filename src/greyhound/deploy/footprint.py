@@ -1,9 +1,9 @@
 """How big and how fast a model is, measured on the device that it is on.
 
 Operations are counted by torch.utils.flop_counter, which sees the products inside of attention and recurrent layers
-while their fused forms are off; times are taken by torch.utils.benchmark, which synchronises the device. On a GPU
-the peak of memory is the allocator's; elsewhere every tensor's storage is followed from its birth to its end, which
-gives the same bytes on every run.
+while their fused forms are off, and those of 8-bit numbers once it is told of them; times are taken by
+torch.utils.benchmark, which synchronises the device. On a GPU the peak of memory is the allocator's; elsewhere every
+tensor's storage is followed from its birth to its end, which gives the same bytes on every run.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from greyhound._lazy import require
@@ -45,10 +46,10 @@ class Timing:
 class Footprint:
     """What a model costs.
 
-    parameters: numbers in it. bytes: of its state as torch saves it. peak_memory_bytes: the most that its weights,
-    inputs and activations take at once in a forward pass of the largest batch; through libraries that
-    allocate by themselves it is a lower bound. flops: floating-point operations of a pass of one row, a
-    multiply-add counted as two; 0 for quantised ones, which torch does not count. latency: by batch size, the
+    parameters: numbers in it, those that several layers share once. bytes: of its state as torch saves it.
+    peak_memory_bytes: the most that its weights, inputs and activations take at once in a forward pass of the largest
+    batch; through libraries that allocate by themselves it is a lower bound. flops: floating-point operations of a
+    pass of one row, a multiply-add counted as two, and those in 8 bits like others. latency: by batch size, the
     smallest first. train_step: a forward and backward pass with the largest batch, None unless asked
     for. device, threads: where, and with how many threads of the CPU, it was measured.
     """
@@ -108,10 +109,14 @@ def measure(
     `with trial.exclusive(): measure(...)`. StudyError where an argument is wrong.
     """
     torch = require("torch", "torch")
+    if not isinstance(batch_sizes, Sequence) or not batch_sizes or not all(map(_counts, batch_sizes)):
+        raise StudyError(
+            f"measure: batch_sizes must be whole numbers of at least 1, such as [1, 32]; got {batch_sizes!r}."
+        )
     sizes = sorted(set(batch_sizes))
-    if not sizes or sizes[0] < 1:
-        raise StudyError(f"measure: batch_sizes must be whole numbers of at least 1; got {batch_sizes!r}.")
     threads = torch.get_num_threads() if threads is None else threads
+    if not _counts(threads):
+        raise StudyError(f"measure: threads must be a whole number of at least 1; got {threads!r}.")
     device = device_of(model)
     inputs = {size: resized(example_inputs, size, device) for size in sizes}
     before = torch.get_num_threads()
@@ -127,7 +132,7 @@ def measure(
         finally:
             torch.set_num_threads(before)
     return Footprint(
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=_numbers(model),
         bytes=state_bytes(model),
         peak_memory_bytes=peak,
         flops=flops,
@@ -151,10 +156,15 @@ def latencies(
     So their ratios hold where something else runs beside, though all may be slower than on an idle machine. A turn is
     one pass, after two that warm up: the shorter it is, the less often something comes between. They go on for about
     half a second a model, and for `turns` at least; medians and interquartile ranges are over turns. The other
-    arguments are those of `measure`.
+    arguments are those of `measure`. StudyError where one is wrong.
     """
     torch = require("torch", "torch")
     threads = torch.get_num_threads() if threads is None else threads
+    for name, count in (("batch_size", batch_size), ("threads", threads), ("turns", turns)):
+        if not _counts(count):
+            raise StudyError(f"latencies: {name} must be a whole number of at least 1; got {count!r}.")
+    if not models:
+        raise StudyError("latencies: give one model or more.")
     timer = require("torch.utils.benchmark", "torch").Timer
     timers: list[Any] = []
     times: list[list[float]] = [[] for _ in models]
@@ -165,7 +175,7 @@ def latencies(
             run = partial(call, model, resized(example_inputs, batch_size, device_of(model)))
             timers.append(timer("run()", globals={"run": run}, num_threads=threads))
         end = time.perf_counter() + _TURNS_S * len(timers)
-        while time.perf_counter() < end or len(times[-1]) < turns:
+        while time.perf_counter() < end or len(times[-1]) < max(2, turns):
             for each, taken in zip(timers, times, strict=True):
                 taken.append(1e3 * each.timeit(1).mean)
     found = []
@@ -190,6 +200,18 @@ def state_bytes(model: nn.Module) -> int:
     return file.tell()
 
 
+def _counts(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= 1
+
+
+def _numbers(model: nn.Module) -> int:
+    """Numbers in the model's parameters; a saved model has a tied weight under each of its names, in one place."""
+    places = {
+        (each.untyped_storage()._cdata, each.storage_offset(), each.shape): each.numel() for each in model.parameters()
+    }
+    return sum(places.values())
+
+
 def _timing(run: Callable[[], Any], batch_size: int, threads: int, min_run_time_s: float) -> Timing:
     for _ in range(_WARM_UP):
         run()
@@ -212,7 +234,14 @@ def _train_step(model: nn.Module, inputs: Any, batch_size: int, loss: Callable[[
 
 
 def _flops(model: nn.Module, inputs: Any) -> int:
-    counter = require("torch.utils.flop_counter", "torch").FlopCounterMode(display=False)
+    torch = require("torch", "torch")
+
+    def products(left: Sequence[int], right: Sequence[int], **_: Any) -> int:
+        return 2 * left[0] * left[1] * right[1]
+
+    counter = require("torch.utils.flop_counter", "torch").FlopCounterMode(
+        display=False, custom_mapping={torch.ops.aten._int_mm: products}
+    )
     with _unfused(), counter:
         call(model, inputs)
     return int(counter.get_total_flops())

@@ -19,7 +19,7 @@ from scipy import stats
 Floats = NDArray[np.float64]
 
 _LARGE = 1e100
-"""Of more than this, as of losses that exploded, squares and sums may be infinite."""
+"""Squares and sums of more than this, as of losses that exploded, may be infinite; those of less than 1 / _LARGE, 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,8 @@ def picked_by_others(losses: Floats) -> Floats:
     rows, seeds = losses.shape
     if seeds < 2 or rows < 2:
         return np.asarray(losses.mean(axis=0))
-    others = losses.sum(axis=1, keepdims=True) - losses
+    scaled = losses / _scale(losses)
+    others = scaled.sum(axis=1, keepdims=True) - scaled
     return np.asarray(losses[others.argmin(axis=0), np.arange(seeds)])
 
 
@@ -91,9 +92,9 @@ def noise_within(values: Floats) -> tuple[float, float]:
 
 
 def _scale(values: Floats) -> float:
-    """What to divide values by so that their squares are finite; 1 where they are."""
+    """What to divide values by so that their squares are finite, and not 0; 1 where they are."""
     largest = float(np.abs(values).max(initial=0.0))
-    return largest if largest > _LARGE else 1.0
+    return largest if largest > _LARGE or 0 < largest < 1 / _LARGE else 1.0
 
 
 def _noise(values: Floats) -> tuple[float, float]:
@@ -104,7 +105,7 @@ def _noise(values: Floats) -> tuple[float, float]:
     rows, seeds = values.shape
     if seeds < 2:
         return np.inf, 1.0
-    between = float(values.mean(axis=0).var(ddof=1))
+    between = float((values - values[:, :1]).mean(axis=0).var(ddof=1))  # exactly 0 where all seeds give the same
     variance, freedom = noise_within(values)
     within = (1 - 1 / rows) * variance
     total = between + within
@@ -114,5 +115,6 @@ def _noise(values: Floats) -> tuple[float, float]:
 
 
 def _without_seeds(values: Floats) -> Floats:
-    """The residuals of the two-way layout, (k, n)."""
+    """The residuals of the two-way layout, (k, n); exactly 0 where all seeds give the same."""
+    values = values - values[:, :1]
     return np.asarray(values - values.mean(axis=1, keepdims=True) - values.mean(axis=0) + values.mean())
