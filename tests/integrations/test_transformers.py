@@ -269,6 +269,19 @@ def test_a_function_names_the_space_and_several_directions_give_a_front(tmp_path
     assert all(set(run.hyperparameters) == {"learning_rate"} and len(run.objective) == 2 for run in runs)
 
 
+@pytest.mark.parametrize("eval_strategy", ["epoch", "no"])
+def test_an_objective_is_made_of_all_that_an_evaluation_tells(eval_strategy, tmp_path):
+    trainer = make_trainer(tmp_path, num_train_epochs=1, eval_strategy=eval_strategy)
+    runs = hyperparameter_search(
+        trainer, {"learning_rate": gh.Float(1e-4, 1e-2)}, 1, ["minimize", "maximize"],
+        lambda metrics: [metrics["eval_runtime"], metrics["epoch"]], **QUIET,
+    )  # fmt: skip
+    assert runs[0].objective[0] > 0
+    assert runs[0].objective[1] == 1.0
+    (trial,) = runs[0].run_summary.trials
+    assert trial.metrics.keys() == {"eval_loss", "eval_accuracy", "objective_0", "objective_1"}
+
+
 def test_lora_is_part_of_the_space(tmp_path):
     trainer = make_trainer(tmp_path, num_train_epochs=1, compute_metrics=None)
     best = hyperparameter_search(trainer, preset(lora=True), 2, lora={"task_type": "SEQ_CLS"}, **QUIET)

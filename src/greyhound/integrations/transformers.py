@@ -67,7 +67,7 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
         self,
         trial: LiveTrial,
         trainer: Any,
-        objective: Callable[[Mapping[str, float]], Mapping[str, float]] | None = None,
+        objective: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None,
     ) -> None:
         if trainer.args.save_only_model:
             raise EvaluationError(
@@ -83,7 +83,7 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
         self.trainer = trainer
         self.objective = objective
         self.resume_from_checkpoint: str | None = None
-        self._metrics: dict[str, float] = {}
+        self._metrics: dict[str, Any] = {}
         self._seen = 0
         self._stopping = False
         self._within_epoch = False
@@ -178,7 +178,7 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
         """Report; leaves the training by TrialPaused or TrialStopped where told to."""
         if not self.trainer.is_in_train or self._stopping:  # then the last evaluation was reported before the pause
             return
-        self._metrics |= _told(kwargs.get("metrics") or {})
+        self._metrics |= kwargs.get("metrics") or {}
         self._seen += 1
         sets = self.trainer.eval_dataset
         if isinstance(sets, dict) and self._seen < len(sets):
@@ -186,7 +186,7 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
         metrics, self._metrics, self._seen = self._metrics, {}, 0
         by_epoch = str(args.eval_strategy.value) == "epoch"
         step = max(1, round(state.epoch)) if by_epoch and state.global_step else state.global_step
-        self.trial.report_metrics(step, metrics | dict(self.objective(metrics) if self.objective else {}))
+        self.trial.report_metrics(step, _told(metrics) | dict(self.objective(metrics) if self.objective else {}))
 
 
 def checkpoint_folder(trial: Any) -> Path | None:
@@ -265,7 +265,7 @@ def hyperparameter_search(
         arguments={each.name: getattr(trainer.args, each.name) for each in fields(trainer.args) if each.init},
         suggest=space if callable(space) else None,
         objectives=tuple(names),
-        compute_objective=compute_objective or transformers.trainer_utils.default_compute_objective,
+        compute_objective=compute_objective or _usual_objective,
         hp_name=hp_name,
         lora=lora,
     )
@@ -335,8 +335,8 @@ class _Training:
         trainer.train(resume_from_checkpoint=callback.resume_from_checkpoint)
         if trial.last_metrics:
             return None
-        metrics = _told(trainer.evaluate())  # it never evaluated on the way
-        return {**metrics, **self._objective(metrics)}
+        metrics = trainer.evaluate()  # it never did on the way
+        return {**_told(metrics), **self._objective(metrics)}
 
     def split(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """The parameters of TrainingArguments, of LoraConfig, and of model_init."""
@@ -377,7 +377,7 @@ class _Training:
             options["target_modules"] = list(modules)
         return peft.get_peft_model(model, peft.LoraConfig(**options))
 
-    def _objective(self, metrics: Mapping[str, float]) -> dict[str, float]:
+    def _objective(self, metrics: Mapping[str, Any]) -> dict[str, float]:
         value = self.compute_objective(dict(metrics))
         values = list(value) if isinstance(value, Sequence) else [value]
         if len(values) != len(self.objectives):
@@ -460,6 +460,11 @@ def _told(metrics: Mapping[str, Any]) -> dict[str, float]:
         for name, value in metrics.items()
         if name != "epoch" and not name.endswith(_SPEED) and isinstance(value, int | float)
     }
+
+
+def _usual_objective(metrics: Mapping[str, Any]) -> float:
+    """That of Transformers: the sum of the metrics where there are any, else the loss."""
+    return float(transformers.trainer_utils.default_compute_objective(_told(metrics)))
 
 
 def _run(study: Study, trial: Any, names: Sequence[str]) -> Any:
