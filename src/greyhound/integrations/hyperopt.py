@@ -41,7 +41,7 @@ def suggest(new_ids: Sequence[int], domain: Any, trials: Any, seed: int, sampler
     if domain not in _SEARCHES:
         _SEARCHES[domain] = (convert(domain.expr), seed % 2**31)
     converted, first_seed = _SEARCHES[domain]
-    history = _history(converted, trials.trials, first_seed)
+    history = _history(converted, _documents(trials), first_seed)
     rng = np.random.default_rng(seed)
     found = list(samplers.REGISTRY.make(sampler).suggest(history, len(new_ids), rng))
     while len(found) < len(new_ids):  # a finite space that was tried whole
@@ -266,6 +266,15 @@ def _under(parameter: Parameter, ways: Sequence[Mapping[str, int]]) -> Parameter
     """The parameter under the condition that one of these ways leads to it, or, of several, what they share."""
     shared = set(ways[0]).intersection(*ways[1:])
     return replace(parameter, when={name: sorted({way[name] for way in ways}) for name in sorted(shared)} or None)
+
+
+def _documents(trials: Any) -> list[Any]:
+    """The trials of a search; those that raised, under catch_eval_exceptions=True, are not among `trials.trials`."""
+    from hyperopt import JOB_STATE_ERROR
+
+    raised = [each for each in trials._dynamic_trials if each["state"] == JOB_STATE_ERROR]
+    mine = [each for each in raised if trials._exp_key is None or each["exp_key"] == trials._exp_key]
+    return sorted([*trials.trials, *mine], key=lambda document: document["tid"])
 
 
 def _history(converted: Converted, documents: Sequence[Any], seed: int) -> History:
