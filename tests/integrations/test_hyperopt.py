@@ -243,3 +243,17 @@ def test_bounds_that_are_expressions_are_refused_in_a_sentence():
 def test_a_normal_distribution_without_a_width_is_refused(space):
     with pytest.raises(SpaceError, match="a: sigma must be above 0"):
         convert(space)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (hp.quniform("a", 0, 1, 0), r"a: q must be above 0; got 0\."),
+        (hp.qnormal("a", 0, 1, -1), r"a: q must be above 0; got -1\."),
+        (hp.loguniform("a", 1, 1000), r"a: exp\(1000\) is too large a number; .* natural logarithms"),
+        (hp.lognormal("a", 1000, 1), r"a: exp\(1003\.72\) is too large a number"),
+    ],
+)
+def test_a_bound_that_is_no_logarithm_and_a_step_of_none_are_refused_in_a_sentence(space, message):
+    with pytest.raises(SpaceError, match=message):
+        convert(space)
