@@ -116,6 +116,59 @@ def test_steps_of_the_trainer_and_what_it_looks_for_are_the_same_after_a_pause(o
     assert [step for step, _ in broken] == [1, 2, 3]
 
 
+class LooksTwice(LearningRateFinder):
+    """Looks at the start and before the third epoch, as Lightning's own example does."""
+
+    def __init__(self, looked):
+        super().__init__(num_training_steps=50)
+        self.looked = looked
+
+    def on_fit_start(self, trainer, pl_module):
+        pass
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch in (0, 2):
+            self.lr_find(trainer, pl_module)
+            self.looked.append((trainer.current_epoch, pl_module.lr))
+
+
+def test_a_module_has_the_learning_rate_that_was_found_after_a_pause(train_in_parts):
+    def train(trial):
+        seed_everything(trial.seed, verbose=False)
+        callback = GreyhoundCallback(trial, monitor="val_loss")
+        options = {**QUIET, "max_epochs": trial.max_steps, "default_root_dir": trial.directory}
+        trainer = Trainer(callbacks=[LearningRateFinder(num_training_steps=50), callback], **options)
+        trainer.fit(Telling(), Data(), ckpt_path=callback.ckpt_path)
+
+    unbroken, _ = train_in_parts(train, {}, max_steps=4)
+    broken, outcome = train_in_parts(train, {}, pauses=[1, 3], max_steps=4)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert broken == unbroken
+    assert unbroken[0][1]["module_rate"] != pytest.approx(Net().lr), "it was found"
+
+
+class Telling(Net):
+    def on_train_epoch_end(self):
+        self.log("module_rate", self.lr)
+
+
+def test_a_finder_that_looks_at_other_times_does_so_after_a_pause(train_in_parts):
+    looked = []
+
+    def train(trial):
+        seed_everything(trial.seed, verbose=False)
+        callback = GreyhoundCallback(trial, monitor="val_loss")
+        options = {**QUIET, "max_epochs": trial.max_steps, "default_root_dir": trial.directory}
+        trainer = Trainer(callbacks=[LooksTwice(looked), callback], **options)
+        trainer.fit(Telling(), Data(), ckpt_path=callback.ckpt_path)
+
+    reports, outcome = train_in_parts(train, {}, pauses=[1, 2, 3], max_steps=4)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert [epoch for epoch, _ in looked] == [0, 2]
+    told = [metrics["module_rate"] for _, metrics in reports]
+    assert told == pytest.approx([rate for _, rate in looked for _ in range(2)])
+
+
 @pytest.mark.filterwarnings("ignore:Checkpoint directory")
 def test_a_checkpoint_callback_has_every_epoch_wherever_it_stands_among_the_callbacks(train_in_parts):
     ends = []

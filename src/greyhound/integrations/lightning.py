@@ -64,7 +64,7 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
         self._validated = False
         self._resumed = False
         self._stopping = False
-        self._batch_sizes: dict[str, Any] = {}
+        self._found: dict[str, Any] = {}
         self._adopted = False
         self._keep_options: Callable[[], None] | None = None
         self._random: Mapping[str, Any] | None = None
@@ -92,14 +92,14 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
     # What Lightning keeps in its own checkpoint
 
     def state_dict(self) -> dict[str, Any]:
-        """What Lightning forgets: that the training is to stop after this epoch, and batch sizes that it found."""
-        kept = {"should_stop": self._trainer.should_stop, "batch_sizes": self._batch_sizes}
+        """What Lightning forgets: that the training is to stop after this epoch, and what its finders found."""
+        kept = {"should_stop": self._trainer.should_stop, "found": {**self._found, **_what_finders_set(self._trainer)}}
         return {name: value for name, value in kept.items() if value}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take note of it; the flag and the sizes are set when the training starts."""
+        """Take note of it; it is set when the training starts."""
         self._stopping = state_dict.get("should_stop", False)
-        self._batch_sizes = state_dict.get("batch_sizes", {})
+        self._found = state_dict.get("found", {})
 
     # Lightning's hooks
 
@@ -111,8 +111,7 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
         self._trainer = trainer
         others = [each for each in trainer.callbacks if each is not self]
         if self._resumed:  # found in the run before; Lightning would look again, and forget where the training was
-            finders = (pl.callbacks.LearningRateFinder, pl.callbacks.BatchSizeFinder)
-            others = [each for each in others if not isinstance(each, finders)]
+            others = [each for each in others if not _looks_at_the_start(each)]
         trainer.callbacks = [*others, self]
         ranks = getattr(self.trial, "ranks", 1)
         if self.trial is not None and trainer.world_size != ranks:
@@ -124,13 +123,10 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Note the options that optimisers were made with, before Lightning loads those of another trial.
 
-        Batch sizes that were found are noted too, or set where the run before found them; data are loaded afterwards.
+        What the run before found, learning rates and batch sizes, is set again; data are loaded afterwards.
         """
-        for name, size in self._batch_sizes.items():
-            pl.utilities.parsing.lightning_setattr(pl_module, name, size)
-        for each in trainer.callbacks:
-            if isinstance(each, pl.callbacks.BatchSizeFinder):
-                self._batch_sizes[each._batch_arg_name] = each.optimal_batch_size
+        for name, value in self._found.items() if self._resumed else ():
+            pl.utilities.parsing.lightning_setattr(pl_module, name, value)
         note_rates(trainer.optimizers)
         if self._adopted:
             schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
@@ -192,6 +188,26 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
                     f"{', '.join(sorted(logged)) or 'nothing'}. Log it with self.log({metric!r}, ...), or "
                     f"monitor one of these."
                 )
+
+
+_FINDERS = (pl.callbacks.LearningRateFinder, pl.callbacks.BatchSizeFinder)
+
+
+def _looks_at_the_start(callback: Any) -> bool:
+    """Whether it is one of Lightning's finders, but none of a class of its own that looks at other times."""
+    return any(isinstance(callback, each) and type(callback).on_fit_start is each.on_fit_start for each in _FINDERS)
+
+
+def _what_finders_set(trainer: Any) -> dict[str, Any]:
+    """The attributes of module and data that Lightning's finders have set, by name."""
+    names = []
+    for each in trainer.callbacks:
+        if isinstance(each, pl.callbacks.BatchSizeFinder):
+            names.append(each._batch_arg_name)
+        elif isinstance(each, pl.callbacks.LearningRateFinder) and each.optimal_lr is not None:
+            names += [each._attr_name] if each._attr_name else ["lr", "learning_rate"]
+    has, get = pl.utilities.parsing.lightning_hasattr, pl.utilities.parsing.lightning_getattr
+    return {name: get(trainer.lightning_module, name) for name in names if has(trainer.lightning_module, name)}
 
 
 def checkpoint_file(trial: Any) -> Path | None:
