@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import BatchSizeFinder, EarlyStopping, LearningRateFinder, ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
+from torchmetrics import CatMetric, MaxMetric, MeanMetric
 
 import greyhound as gh
 from greyhound.errors import EvaluationError
@@ -150,6 +151,44 @@ def test_a_module_has_the_learning_rate_that_was_found_after_a_pause(train_in_pa
 class Telling(Net):
     def on_train_epoch_end(self):
         self.log("module_rate", self.lr)
+
+
+class Measured(Net):
+    """Tells the best so far, as many projects do, and a metric that Lightning itself resets after each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.highest, self.mean, self.all = MaxMetric(), MeanMetric(), CatMetric()
+
+    def training_step(self, batch, index):
+        self.mean(batch[1].mean())
+        self.log("mean", self.mean, on_step=False, on_epoch=True)
+        return super().training_step(batch, index)
+
+    def on_train_start(self):
+        self.highest.reset()  # what the sanity check left in it
+
+    def on_validation_epoch_end(self):
+        self.highest(self.trainer.callback_metrics["val_loss"])
+        self.log("highest", self.highest.compute())
+        self.all(self.trainer.callback_metrics["val_loss"])
+        self.log("count", float(len(self.all.compute().reshape(-1))))
+
+
+def test_the_metrics_that_a_module_keeps_over_epochs_are_kept_over_a_pause(train_in_parts):
+    def train(trial):
+        seed_everything(trial.seed, verbose=False)
+        callback = GreyhoundCallback(trial, monitor="highest")
+        trainer = Trainer(max_epochs=trial.max_steps, callbacks=[callback], **QUIET)
+        trainer.fit(Measured(), Data(), ckpt_path=callback.ckpt_path)
+
+    unbroken, _ = train_in_parts(train, {}, max_steps=4)
+    broken, outcome = train_in_parts(train, {}, pauses=[1, 2, 3], max_steps=4)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert broken == unbroken
+    losses = [metrics["val_loss"] for _, metrics in unbroken]
+    assert [metrics["highest"] for _, metrics in unbroken] == [max(losses[: at + 1]) for at in range(4)]
+    assert losses[3] < max(losses)
 
 
 def test_a_finder_that_looks_at_other_times_does_so_after_a_pause(train_in_parts):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,7 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
         self._resumed = False
         self._stopping = False
         self._found: dict[str, Any] = {}
+        self._metrics: dict[str, Any] = {}
         self._adopted = False
         self._keep_options: Callable[[], None] | None = None
         self._random: Mapping[str, Any] | None = None
@@ -92,14 +93,19 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
     # What Lightning keeps in its own checkpoint
 
     def state_dict(self) -> dict[str, Any]:
-        """What Lightning forgets: that the training is to stop after this epoch, and what its finders found."""
-        kept = {"should_stop": self._trainer.should_stop, "found": {**self._found, **_what_finders_set(self._trainer)}}
+        """What Lightning forgets: that the training is to stop after this epoch, what finders found, and metrics."""
+        kept = {
+            "should_stop": self._trainer.should_stop,
+            "found": {**self._found, **_what_finders_set(self._trainer)},
+            "metrics": {name: _metric_state(metric) for name, metric in _lasting_metrics(self._trainer)},
+        }
         return {name: value for name, value in kept.items() if value}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take note of it; it is set when the training starts."""
         self._stopping = state_dict.get("should_stop", False)
         self._found = state_dict.get("found", {})
+        self._metrics = state_dict.get("metrics", {})
 
     # Lightning's hooks
 
@@ -151,8 +157,11 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
                 config.scheduler.step(value)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Go on with the random numbers of the run before; making the model has used some since."""
+        """Go on with the random numbers and metrics of the run before, which making the model has changed since."""
         if self._resumed and self._random is not None:
+            for name, metric in pl_module.named_modules():
+                if name in self._metrics:
+                    _restore_metric(metric, self._metrics[name])
             checkpoint.restore_random_states(self._random)
             self._random = None
             if (fetcher := getattr(trainer.fit_loop, "_data_fetcher", None)) is not None:
@@ -208,6 +217,26 @@ def _what_finders_set(trainer: Any) -> dict[str, Any]:
             names += [each._attr_name] if each._attr_name else ["lr", "learning_rate"]
     has, get = pl.utilities.parsing.lightning_hasattr, pl.utilities.parsing.lightning_getattr
     return {name: get(trainer.lightning_module, name) for name in names if has(trainer.lightning_module, name)}
+
+
+def _lasting_metrics(trainer: Any) -> Iterable[tuple[str, Any]]:
+    """The module's metrics of torchmetrics, by name; of those that are logged as such Lightning makes an end itself."""
+    metric: Any = require("torchmetrics", "lightning").Metric
+    logged = {id(getattr(each, "value", None)) for each in (trainer._results or {}).values()}
+    modules = trainer.lightning_module.named_modules()
+    return ((name, each) for name, each in modules if isinstance(each, metric) and id(each) not in logged)
+
+
+def _metric_state(metric: Any) -> dict[str, Any]:
+    return {"updates": metric.update_count, "state": metric.metric_state}
+
+
+def _restore_metric(metric: Any, kept: Mapping[str, Any]) -> None:
+    metric.reset()
+    for name, value in kept["state"].items():
+        there = [each.to(metric.device) for each in value] if isinstance(value, list) else value.to(metric.device)
+        setattr(metric, name, there)
+    metric._update_count = kept["updates"]
 
 
 def checkpoint_file(trial: Any) -> Path | None:
