@@ -62,10 +62,10 @@ class Data(LightningDataModule):
 QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
 
 
-def train(trial):
+def train(trial, **options):
     seed_everything(trial.seed, verbose=False)
     callback = GreyhoundCallback(trial, monitor="val_loss")
-    trainer = Trainer(max_epochs=trial.max_steps, callbacks=[callback], **QUIET)
+    trainer = Trainer(max_epochs=trial.max_steps, callbacks=[callback], **QUIET, **options)
     trainer.fit(Net(**trial.params), Data(), ckpt_path=callback.ckpt_path)
 
 
@@ -78,6 +78,16 @@ def test_a_paused_training_ends_bit_for_bit_as_an_unbroken_one(train_in_parts, p
     assert broken == unbroken
     assert [step for step, _ in broken] == [1, 2, 3, 4, 5]
     assert broken[0][1].keys() == {"train_loss", "val_loss", "score"}
+
+
+def test_a_training_in_double_precision_is_loaded_in_it(train_in_parts):
+    def double(trial):
+        train(trial, precision="64-true")
+
+    unbroken, _ = train_in_parts(double, {}, max_steps=3)
+    broken, outcome = train_in_parts(double, {}, pauses=[1, 2], max_steps=3)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert broken == unbroken
 
 
 def test_a_training_that_decided_to_stop_and_data_that_are_reloaded_go_on_as_they_would_have(train_in_parts):
@@ -340,6 +350,35 @@ def test_each_trial_has_callbacks_and_data_of_its_own(make):
 def test_what_the_study_sets_is_refused_at_once(space, trainer, message):
     with pytest.raises(EvaluationError, match=message):
         tune_lightning(Net, Data, space, max_steps=1, minimize="val_loss", trainer=trainer)
+
+
+def test_a_module_that_is_made_already_is_refused_at_once():
+    with pytest.raises(EvaluationError, match="the module is made already; give its class, Net, of which each trial"):
+        tune_lightning(Net(), Data, {"lr": gh.Float(0, 1)}, max_steps=1, minimize="val_loss")
+
+
+SEVERAL = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_lightning import QUIET, Data, Net, gh, tune_lightning
+
+with open("starts", "a") as file:
+    file.write("started ")
+study = tune_lightning(
+    Net, Data, {{"lr": gh.Float(0.001, 0.1)}}, minimize="val_loss", max_steps=1, budget=1, workers="serial",
+    progress=False, trainer={{**QUIET, "devices": 2}},
+)
+print(study.trials[0].error)
+"""
+
+
+def test_a_program_is_not_started_again_for_processes_that_a_trial_does_not_have(tmp_path):
+    (tmp_path / "several.py").write_text(SEVERAL.format(tests=str(Path(__file__).parent)))
+    done = subprocess.run(
+        [sys.executable, "several.py"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=100
+    )
+    assert "the Trainer has 2 processes and the trial 1: give Trainer devices=1" in done.stdout
+    assert (tmp_path / "starts").read_text() == "started "
 
 
 def test_a_parameter_that_nobody_takes_is_refused_at_once():

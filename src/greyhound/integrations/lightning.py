@@ -119,12 +119,10 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
         if self._resumed:  # found in the run before; Lightning would look again, and forget where the training was
             others = [each for each in others if not _looks_at_the_start(each)]
         trainer.callbacks = [*others, self]
-        ranks = getattr(self.trial, "ranks", 1)
-        if self.trial is not None and trainer.world_size != ranks:
-            raise EvaluationError(
-                f"the Trainer has {trainer.world_size} processes and the trial {ranks}: give Trainer devices={ranks}, "
-                f"or tune greyhound.integrations.torch.distributed(train, processes={trainer.world_size})."
-            )
+        if isinstance(trainer.precision_plugin, pl.plugins.DoublePrecision):
+            pl_module.double()  # before Lightning loads what it otherwise loads in single precision
+        if self.trial is not None:
+            _check_ranks(trainer, self.trial)
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Note the options that optimisers were made with, before Lightning loads those of another trial.
@@ -219,6 +217,16 @@ def _what_finders_set(trainer: Any) -> dict[str, Any]:
     return {name: get(trainer.lightning_module, name) for name in names if has(trainer.lightning_module, name)}
 
 
+def _check_ranks(trainer: Any, trial: LiveTrial) -> None:
+    """EvaluationError where a Trainer has more processes than the trial."""
+    ranks = getattr(trial, "ranks", 1)
+    if trainer.world_size != ranks:
+        raise EvaluationError(
+            f"the Trainer has {trainer.world_size} processes and the trial {ranks}: give Trainer devices={ranks}, "
+            f"or tune greyhound.integrations.torch.distributed(train, processes={trainer.world_size})."
+        )
+
+
 def _lasting_metrics(trainer: Any) -> Iterable[tuple[str, Any]]:
     """The module's metrics of torchmetrics, by name; of those that are logged as such Lightning makes an end itself."""
     metric: Any = require("torchmetrics", "lightning").Metric
@@ -270,6 +278,11 @@ def tune_lightning(
 
     EvaluationError where nobody takes a parameter, or the study sets an argument itself; otherwise as `tune`.
     """
+    if isinstance(module, pl.LightningModule):
+        raise EvaluationError(
+            f"tune_lightning: the module is made already; give its class, {type(module).__name__}, of which each trial "
+            f"makes one of its own."
+        )
     space = space if isinstance(space, Space) else Space(space)
     training = _Training(module, datamodule, monitor, dict(trainer or {}))
     if "max_epochs" in training.trainer:
@@ -299,6 +312,7 @@ class _Training:
         trainer = pl.Trainer(
             **{**usual, **fixed, **arguments["trainer"]}, max_epochs=trial.max_steps, callbacks=callbacks
         )
+        _check_ranks(trainer, trial)  # before Lightning starts the program once more for each of its processes
         data = data(**arguments["data"]) if callable(data) else data
         trainer.fit(self.module(**arguments["model"]), data, ckpt_path=callback.ckpt_path)
 
