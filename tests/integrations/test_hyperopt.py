@@ -104,6 +104,23 @@ def test_failures_and_queues_and_finite_spaces():
     assert {trial["misc"]["vals"]["x"][0] for trial in trials.trials[:4]} == {0, 1, 2, 3}
 
 
+def test_a_configuration_that_raises_is_not_tried_again():
+    tried = []
+
+    def fragile(x):
+        tried.append(x)
+        if x > 0:
+            raise ValueError("too large")
+        return (x + 3) ** 2
+
+    trials = Trials()
+    options = {"trials": trials, "catch_eval_exceptions": True, "show_progressbar": False}
+    space = hp.uniform("x", -5, 5)
+    fmin(fragile, space, algo=greyhound.suggest, max_evals=20, rstate=np.random.default_rng(0), **options)
+    assert len(set(tried)) == len(tried) == 20
+    assert len(trials) > 10, "most of what is tried keeps away from what raises"
+
+
 def test_a_space_converts_and_is_tuned_by_our_own_loop():
     converted = convert(SPACE)
     assert converted.space["lr"].log
@@ -225,4 +242,18 @@ def test_bounds_that_are_expressions_are_refused_in_a_sentence():
 )
 def test_a_normal_distribution_without_a_width_is_refused(space):
     with pytest.raises(SpaceError, match="a: sigma must be above 0"):
+        convert(space)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (hp.quniform("a", 0, 1, 0), r"a: q must be above 0; got 0\."),
+        (hp.qnormal("a", 0, 1, -1), r"a: q must be above 0; got -1\."),
+        (hp.loguniform("a", 1, 1000), r"a: exp\(1000\) is too large a number; .* natural logarithms"),
+        (hp.lognormal("a", 1000, 1), r"a: exp\(1003\.72\) is too large a number"),
+    ],
+)
+def test_a_bound_that_is_no_logarithm_and_a_step_of_none_are_refused_in_a_sentence(space, message):
+    with pytest.raises(SpaceError, match=message):
         convert(space)

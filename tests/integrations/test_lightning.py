@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import BatchSizeFinder, EarlyStopping, LearningRateFinder, ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
+from torchmetrics import CatMetric, MaxMetric, MeanMetric
 
 import greyhound as gh
 from greyhound.errors import EvaluationError
@@ -61,10 +62,10 @@ class Data(LightningDataModule):
 QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
 
 
-def train(trial):
+def train(trial, **options):
     seed_everything(trial.seed, verbose=False)
     callback = GreyhoundCallback(trial, monitor="val_loss")
-    trainer = Trainer(max_epochs=trial.max_steps, callbacks=[callback], **QUIET)
+    trainer = Trainer(max_epochs=trial.max_steps, callbacks=[callback], **QUIET, **options)
     trainer.fit(Net(**trial.params), Data(), ckpt_path=callback.ckpt_path)
 
 
@@ -77,6 +78,16 @@ def test_a_paused_training_ends_bit_for_bit_as_an_unbroken_one(train_in_parts, p
     assert broken == unbroken
     assert [step for step, _ in broken] == [1, 2, 3, 4, 5]
     assert broken[0][1].keys() == {"train_loss", "val_loss", "score"}
+
+
+def test_a_training_in_double_precision_is_loaded_in_it(train_in_parts):
+    def double(trial):
+        train(trial, precision="64-true")
+
+    unbroken, _ = train_in_parts(double, {}, max_steps=3)
+    broken, outcome = train_in_parts(double, {}, pauses=[1, 2], max_steps=3)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert broken == unbroken
 
 
 def test_a_training_that_decided_to_stop_and_data_that_are_reloaded_go_on_as_they_would_have(train_in_parts):
@@ -114,6 +125,97 @@ def test_steps_of_the_trainer_and_what_it_looks_for_are_the_same_after_a_pause(o
     assert outcome.state is TrialState.COMPLETED, outcome.error
     assert broken == unbroken
     assert [step for step, _ in broken] == [1, 2, 3]
+
+
+class LooksTwice(LearningRateFinder):
+    """Looks at the start and before the third epoch, as Lightning's own example does."""
+
+    def __init__(self, looked):
+        super().__init__(num_training_steps=50)
+        self.looked = looked
+
+    def on_fit_start(self, trainer, pl_module):
+        pass
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch in (0, 2):
+            self.lr_find(trainer, pl_module)
+            self.looked.append((trainer.current_epoch, pl_module.lr))
+
+
+def test_a_module_has_the_learning_rate_that_was_found_after_a_pause(train_in_parts):
+    def train(trial):
+        seed_everything(trial.seed, verbose=False)
+        callback = GreyhoundCallback(trial, monitor="val_loss")
+        options = {**QUIET, "max_epochs": trial.max_steps, "default_root_dir": trial.directory}
+        trainer = Trainer(callbacks=[LearningRateFinder(num_training_steps=50), callback], **options)
+        trainer.fit(Telling(), Data(), ckpt_path=callback.ckpt_path)
+
+    unbroken, _ = train_in_parts(train, {}, max_steps=4)
+    broken, outcome = train_in_parts(train, {}, pauses=[1, 3], max_steps=4)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert broken == unbroken
+    assert unbroken[0][1]["module_rate"] != pytest.approx(Net().lr), "it was found"
+
+
+class Telling(Net):
+    def on_train_epoch_end(self):
+        self.log("module_rate", self.lr)
+
+
+class Measured(Net):
+    """Tells the best so far, as many projects do, and a metric that Lightning itself resets after each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.highest, self.mean, self.all = MaxMetric(), MeanMetric(), CatMetric()
+
+    def training_step(self, batch, index):
+        self.mean(batch[1].mean())
+        self.log("mean", self.mean, on_step=False, on_epoch=True)
+        return super().training_step(batch, index)
+
+    def on_train_start(self):
+        self.highest.reset()  # what the sanity check left in it
+
+    def on_validation_epoch_end(self):
+        self.highest(self.trainer.callback_metrics["val_loss"])
+        self.log("highest", self.highest.compute())
+        self.all(self.trainer.callback_metrics["val_loss"])
+        self.log("count", float(len(self.all.compute().reshape(-1))))
+
+
+def test_the_metrics_that_a_module_keeps_over_epochs_are_kept_over_a_pause(train_in_parts):
+    def train(trial):
+        seed_everything(trial.seed, verbose=False)
+        callback = GreyhoundCallback(trial, monitor="highest")
+        trainer = Trainer(max_epochs=trial.max_steps, callbacks=[callback], **QUIET)
+        trainer.fit(Measured(), Data(), ckpt_path=callback.ckpt_path)
+
+    unbroken, _ = train_in_parts(train, {}, max_steps=4)
+    broken, outcome = train_in_parts(train, {}, pauses=[1, 2, 3], max_steps=4)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert broken == unbroken
+    losses = [metrics["val_loss"] for _, metrics in unbroken]
+    assert [metrics["highest"] for _, metrics in unbroken] == [max(losses[: at + 1]) for at in range(4)]
+    assert losses[3] < max(losses)
+
+
+def test_a_finder_that_looks_at_other_times_does_so_after_a_pause(train_in_parts):
+    looked = []
+
+    def train(trial):
+        seed_everything(trial.seed, verbose=False)
+        callback = GreyhoundCallback(trial, monitor="val_loss")
+        options = {**QUIET, "max_epochs": trial.max_steps, "default_root_dir": trial.directory}
+        trainer = Trainer(callbacks=[LooksTwice(looked), callback], **options)
+        trainer.fit(Telling(), Data(), ckpt_path=callback.ckpt_path)
+
+    reports, outcome = train_in_parts(train, {}, pauses=[1, 2, 3], max_steps=4)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert [epoch for epoch, _ in looked] == [0, 2]
+    told = [metrics["module_rate"] for _, metrics in reports]
+    assert told == pytest.approx([rate for _, rate in looked for _ in range(2)])
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory")
@@ -248,6 +350,35 @@ def test_each_trial_has_callbacks_and_data_of_its_own(make):
 def test_what_the_study_sets_is_refused_at_once(space, trainer, message):
     with pytest.raises(EvaluationError, match=message):
         tune_lightning(Net, Data, space, max_steps=1, minimize="val_loss", trainer=trainer)
+
+
+def test_a_module_that_is_made_already_is_refused_at_once():
+    with pytest.raises(EvaluationError, match="the module is made already; give its class, Net, of which each trial"):
+        tune_lightning(Net(), Data, {"lr": gh.Float(0, 1)}, max_steps=1, minimize="val_loss")
+
+
+SEVERAL = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_lightning import QUIET, Data, Net, gh, tune_lightning
+
+with open("starts", "a") as file:
+    file.write("started ")
+study = tune_lightning(
+    Net, Data, {{"lr": gh.Float(0.001, 0.1)}}, minimize="val_loss", max_steps=1, budget=1, workers="serial",
+    progress=False, trainer={{**QUIET, "devices": 2}},
+)
+print(study.trials[0].error)
+"""
+
+
+def test_a_program_is_not_started_again_for_processes_that_a_trial_does_not_have(tmp_path):
+    (tmp_path / "several.py").write_text(SEVERAL.format(tests=str(Path(__file__).parent)))
+    done = subprocess.run(
+        [sys.executable, "several.py"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=100
+    )
+    assert "the Trainer has 2 processes and the trial 1: give Trainer devices=1" in done.stdout
+    assert (tmp_path / "starts").read_text() == "started "
 
 
 def test_a_parameter_that_nobody_takes_is_refused_at_once():

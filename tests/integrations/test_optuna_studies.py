@@ -180,6 +180,19 @@ def test_frozen_trials_are_added():
     assert ours.best.params == {"x": 0.25}
 
 
+def test_what_is_none_of_optunas_is_told_in_a_sentence_and_left_as_it_is(tmp_path):
+    gh.Study({"x": gh.Float(0, 1)}, minimize="loss", storage=tmp_path / "ours.db").close()
+    before = (tmp_path / "ours.db").read_bytes()
+    with pytest.raises(StorageError, match=r"ours.db: is a SQLite database, but none of Optuna's\."):
+        import_study(tmp_path / "ours.db")
+    assert (tmp_path / "ours.db").read_bytes() == before
+    (tmp_path / "trials.csv").write_text("trial,x\n0,1\n")
+    with pytest.raises(StorageError, match=r"trials.csv: is neither a SQLite database nor a journal"):
+        import_study(tmp_path / "trials.csv")
+    with pytest.raises(StorageError, match="give a study or a storage of Optuna's, a URL or a file; got 3"):
+        import_study(3)
+
+
 def test_what_is_missing_is_told_in_a_sentence(tmp_path):
     with pytest.raises(StorageError, match="there is no such file"):
         import_study(tmp_path / "nothing.db")

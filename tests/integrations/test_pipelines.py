@@ -64,6 +64,8 @@ def test_some_families_only():
     assert ready.space["model"].choices == ("ridge", "neighbours")
     with pytest.raises(SpaceError, match="there is no model family 'xgboost'; there are forest, extra_trees"):
         pipelines.classifier(["xgboost"])
+    with pytest.raises(SpaceError, match=r"model families are given in a list, as in \['lda'\]; got 'lda'"):
+        pipelines.classifier("lda")
 
 
 def test_a_search_over_pipelines():

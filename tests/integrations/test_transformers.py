@@ -1,5 +1,6 @@
 """Transformers: fresh Trainers, its own checkpoints, its own arguments; random tiny models, no hub."""
 
+import copy
 import importlib
 import os
 import signal
@@ -148,6 +149,47 @@ def test_the_checkpoints_that_the_trainer_saves_and_its_best_model_are_there_aft
     assert min(losses) == ends[1][2] != losses[-1]
 
 
+class StopAfterTwoEpochs(TrainerCallback):
+    def on_epoch_end(self, args, state, control, **kwargs):
+        control.should_training_stop = state.epoch >= 2
+
+
+@pytest.mark.parametrize(
+    ("options", "callback", "steps"),
+    [
+        ({"eval_strategy": "steps", "eval_steps": 3, "save_strategy": "epoch"}, None, [3, 6, 9]),
+        ({"eval_strategy": "steps", "eval_steps": 3}, StopAfterTwoEpochs(), [3, 6]),
+        ({"save_strategy": "epoch", "load_best_model_at_end": True}, EarlyStoppingCallback(1, 1.0), [1, 2]),
+        ({"eval_strategy": "steps", "eval_steps": 1}, EarlyStoppingCallback(1, 1.0), [1, 2]),
+        ({"eval_on_start": True, "save_strategy": "best"}, None, [0, 1, 2, 3]),
+    ],
+)
+def test_a_training_ends_where_and_as_it_would_have_without_its_pauses(options, callback, steps, train_in_parts):
+    ends = []
+
+    def train(trial):
+        options_ = {"save_strategy": "no", "metric_for_best_model": "loss", "seed": trial.seed, **options}
+        options_ |= {"lr_scheduler_type": "reduce_lr_on_plateau", "lr_scheduler_kwargs": {"patience": 0}}
+        args = arguments(trial.directory / "out", **options_)
+        trainer = Trainer(model_init=tiny, args=args, train_dataset=Words(), eval_dataset=Words(24, 1))
+        trainer.add_callback(copy.deepcopy(callback) or TrainerCallback())
+        greyhound = GreyhoundCallback(trial, trainer, lambda metrics: {"score": metrics["eval_loss"]})
+        trainer.train(resume_from_checkpoint=greyhound.resume_from_checkpoint)
+        folder = trial.directory / "out"
+        saved = sorted(each.name for each in folder.iterdir()) if folder.exists() else []
+        rates = [group["lr"] for group in trainer.lr_scheduler.optimizer.param_groups]
+        ends.append(
+            (saved, trainer.state.global_step, trainer.state.best_metric, rates, trainer.evaluate()["eval_loss"])
+        )
+
+    unbroken, _ = train_in_parts(train, {}, max_steps=9)
+    assert [step for step, _ in unbroken] == steps
+    broken, outcome = train_in_parts(train, {}, pauses=steps if callback else steps[:-1], max_steps=9)
+    assert outcome.state is TrialState.COMPLETED, outcome.error
+    assert broken == unbroken
+    assert ends[0] == ends[1]
+
+
 def test_a_population_of_patient_trainings_copies_its_best(tmp_path):
     trainer = make_trainer(
         tmp_path, num_train_epochs=4, metric_for_best_model="loss", lr_scheduler_type="reduce_lr_on_plateau",
@@ -225,6 +267,19 @@ def test_a_function_names_the_space_and_several_directions_give_a_front(tmp_path
     )  # fmt: skip
     assert 1 <= len(runs) <= 3
     assert all(set(run.hyperparameters) == {"learning_rate"} and len(run.objective) == 2 for run in runs)
+
+
+@pytest.mark.parametrize("eval_strategy", ["epoch", "no"])
+def test_an_objective_is_made_of_all_that_an_evaluation_tells(eval_strategy, tmp_path):
+    trainer = make_trainer(tmp_path, num_train_epochs=1, eval_strategy=eval_strategy)
+    runs = hyperparameter_search(
+        trainer, {"learning_rate": gh.Float(1e-4, 1e-2)}, 1, ["minimize", "maximize"],
+        lambda metrics: [metrics["eval_runtime"], metrics["epoch"]], **QUIET,
+    )  # fmt: skip
+    assert runs[0].objective[0] > 0
+    assert runs[0].objective[1] == 1.0
+    (trial,) = runs[0].run_summary.trials
+    assert trial.metrics.keys() == {"eval_loss", "eval_accuracy", "objective_0", "objective_1"}
 
 
 def test_lora_is_part_of_the_space(tmp_path):

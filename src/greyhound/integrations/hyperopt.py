@@ -41,7 +41,7 @@ def suggest(new_ids: Sequence[int], domain: Any, trials: Any, seed: int, sampler
     if domain not in _SEARCHES:
         _SEARCHES[domain] = (convert(domain.expr), seed % 2**31)
     converted, first_seed = _SEARCHES[domain]
-    history = _history(converted, trials.trials, first_seed)
+    history = _history(converted, _documents(trials), first_seed)
     rng = np.random.default_rng(seed)
     found = list(samplers.REGISTRY.make(sampler).suggest(history, len(new_ids), rng))
     while len(found) < len(new_ids):  # a finite space that was tried whole
@@ -102,8 +102,8 @@ def convert(expression: Any) -> Converted:
 
     Nested choices become conditions. hp.normal and its kin are searched by their quantiles. The probabilities of
     hp.pchoice are weights: the search begins by them, and follows them less with every result; options of probability 0
-    are left out, with all that hangs on them. SpaceError where a distribution is unknown, its bounds are expressions,
-    or its sigma is not above 0.
+    are left out, with all that hangs on them. SpaceError where a distribution is unknown, its bounds are expressions or
+    too large, or its sigma or q is not above 0.
     """
     require("hyperopt", "hyperopt")
     from hyperopt.pyll import as_apply
@@ -187,7 +187,7 @@ def _quniform(low: float, high: float, q: float) -> _Kind:
 
 
 def _loguniform(low: float, high: float) -> _Kind:
-    low, high = math.exp(low), math.exp(high)
+    low, high = _exp(low), _exp(high)
     return _Kind(Float(low, high, log=True), float, _within(low, high))
 
 
@@ -201,11 +201,22 @@ def _normal(mu: float, sigma: float) -> _Kind:
 
 def _lognormal(mu: float, sigma: float) -> _Kind:
     kind = _normal(mu, sigma)
+    _exp(kind.outward(1 - _TAIL))
     return _Kind(
         kind.parameter,
         lambda unit: math.exp(kind.outward(unit)),
         lambda value: kind.inward(math.log(value)) if value > 0 else _TAIL,
     )
+
+
+def _exp(bound: float) -> float:
+    try:
+        return math.exp(bound)
+    except OverflowError:
+        raise SpaceError(
+            f"exp({bound:g}) is too large a number; Hyperopt takes the natural logarithms of bounds, as in "
+            f"hp.loguniform(label, math.log(1e-5), math.log(0.1))."
+        ) from None
 
 
 def _rounded(make: Callable[..., _Kind]) -> Callable[..., _Kind]:
@@ -224,6 +235,8 @@ def _multiples(low: float, high: float, q: float) -> tuple[int, int]:
 
     Of a bound half way between two multiples it is the one inside: to the other only the bound itself is rounded.
     """
+    if not q > 0:
+        raise SpaceError(f"q must be above 0; got {q!r}.")
     first = math.floor(low / q + 0.5 + _HAIR)
     return first, max(first, math.ceil(high / q - 0.5 - _HAIR))
 
@@ -266,6 +279,15 @@ def _under(parameter: Parameter, ways: Sequence[Mapping[str, int]]) -> Parameter
     """The parameter under the condition that one of these ways leads to it, or, of several, what they share."""
     shared = set(ways[0]).intersection(*ways[1:])
     return replace(parameter, when={name: sorted({way[name] for way in ways}) for name in sorted(shared)} or None)
+
+
+def _documents(trials: Any) -> list[Any]:
+    """The trials of a search; those that raised, under catch_eval_exceptions=True, are not among `trials.trials`."""
+    from hyperopt import JOB_STATE_ERROR
+
+    raised = [each for each in trials._dynamic_trials if each["state"] == JOB_STATE_ERROR]
+    mine = [each for each in raised if trials._exp_key is None or each["exp_key"] == trials._exp_key]
+    return sorted([*trials.trials, *mine], key=lambda document: document["tid"])
 
 
 def _history(converted: Converted, documents: Sequence[Any], seed: int) -> History:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +64,8 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
         self._validated = False
         self._resumed = False
         self._stopping = False
-        self._batch_sizes: dict[str, Any] = {}
+        self._found: dict[str, Any] = {}
+        self._metrics: dict[str, Any] = {}
         self._adopted = False
         self._keep_options: Callable[[], None] | None = None
         self._random: Mapping[str, Any] | None = None
@@ -92,14 +93,19 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
     # What Lightning keeps in its own checkpoint
 
     def state_dict(self) -> dict[str, Any]:
-        """What Lightning forgets: that the training is to stop after this epoch, and batch sizes that it found."""
-        kept = {"should_stop": self._trainer.should_stop, "batch_sizes": self._batch_sizes}
+        """What Lightning forgets: that the training is to stop after this epoch, what finders found, and metrics."""
+        kept = {
+            "should_stop": self._trainer.should_stop,
+            "found": {**self._found, **_what_finders_set(self._trainer)},
+            "metrics": {name: _metric_state(metric) for name, metric in _lasting_metrics(self._trainer)},
+        }
         return {name: value for name, value in kept.items() if value}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take note of it; the flag and the sizes are set when the training starts."""
+        """Take note of it; it is set when the training starts."""
         self._stopping = state_dict.get("should_stop", False)
-        self._batch_sizes = state_dict.get("batch_sizes", {})
+        self._found = state_dict.get("found", {})
+        self._metrics = state_dict.get("metrics", {})
 
     # Lightning's hooks
 
@@ -111,26 +117,20 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
         self._trainer = trainer
         others = [each for each in trainer.callbacks if each is not self]
         if self._resumed:  # found in the run before; Lightning would look again, and forget where the training was
-            finders = (pl.callbacks.LearningRateFinder, pl.callbacks.BatchSizeFinder)
-            others = [each for each in others if not isinstance(each, finders)]
+            others = [each for each in others if not _looks_at_the_start(each)]
         trainer.callbacks = [*others, self]
-        ranks = getattr(self.trial, "ranks", 1)
-        if self.trial is not None and trainer.world_size != ranks:
-            raise EvaluationError(
-                f"the Trainer has {trainer.world_size} processes and the trial {ranks}: give Trainer devices={ranks}, "
-                f"or tune greyhound.integrations.torch.distributed(train, processes={trainer.world_size})."
-            )
+        if isinstance(trainer.precision_plugin, pl.plugins.DoublePrecision):
+            pl_module.double()  # before Lightning loads what it otherwise loads in single precision
+        if self.trial is not None:
+            _check_ranks(trainer, self.trial)
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Note the options that optimisers were made with, before Lightning loads those of another trial.
 
-        Batch sizes that were found are noted too, or set where the run before found them; data are loaded afterwards.
+        What the run before found, learning rates and batch sizes, is set again; data are loaded afterwards.
         """
-        for name, size in self._batch_sizes.items():
-            pl.utilities.parsing.lightning_setattr(pl_module, name, size)
-        for each in trainer.callbacks:
-            if isinstance(each, pl.callbacks.BatchSizeFinder):
-                self._batch_sizes[each._batch_arg_name] = each.optimal_batch_size
+        for name, value in self._found.items() if self._resumed else ():
+            pl.utilities.parsing.lightning_setattr(pl_module, name, value)
         note_rates(trainer.optimizers)
         if self._adopted:
             schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
@@ -155,8 +155,11 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
                 config.scheduler.step(value)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Go on with the random numbers of the run before; making the model has used some since."""
+        """Go on with the random numbers and metrics of the run before, which making the model has changed since."""
         if self._resumed and self._random is not None:
+            for name, metric in pl_module.named_modules():
+                if name in self._metrics:
+                    _restore_metric(metric, self._metrics[name])
             checkpoint.restore_random_states(self._random)
             self._random = None
             if (fetcher := getattr(trainer.fit_loop, "_data_fetcher", None)) is not None:
@@ -194,6 +197,56 @@ class GreyhoundCallback(pl.callbacks.Checkpoint):  # type: ignore[misc, name-def
                 )
 
 
+_FINDERS = (pl.callbacks.LearningRateFinder, pl.callbacks.BatchSizeFinder)
+
+
+def _looks_at_the_start(callback: Any) -> bool:
+    """Whether it is one of Lightning's finders, but none of a class of its own that looks at other times."""
+    return any(isinstance(callback, each) and type(callback).on_fit_start is each.on_fit_start for each in _FINDERS)
+
+
+def _what_finders_set(trainer: Any) -> dict[str, Any]:
+    """The attributes of module and data that Lightning's finders have set, by name."""
+    names = []
+    for each in trainer.callbacks:
+        if isinstance(each, pl.callbacks.BatchSizeFinder):
+            names.append(each._batch_arg_name)
+        elif isinstance(each, pl.callbacks.LearningRateFinder) and each.optimal_lr is not None:
+            names += [each._attr_name] if each._attr_name else ["lr", "learning_rate"]
+    has, get = pl.utilities.parsing.lightning_hasattr, pl.utilities.parsing.lightning_getattr
+    return {name: get(trainer.lightning_module, name) for name in names if has(trainer.lightning_module, name)}
+
+
+def _check_ranks(trainer: Any, trial: LiveTrial) -> None:
+    """EvaluationError where a Trainer has more processes than the trial."""
+    ranks = getattr(trial, "ranks", 1)
+    if trainer.world_size != ranks:
+        raise EvaluationError(
+            f"the Trainer has {trainer.world_size} processes and the trial {ranks}: give Trainer devices={ranks}, "
+            f"or tune greyhound.integrations.torch.distributed(train, processes={trainer.world_size})."
+        )
+
+
+def _lasting_metrics(trainer: Any) -> Iterable[tuple[str, Any]]:
+    """The module's metrics of torchmetrics, by name; of those that are logged as such Lightning makes an end itself."""
+    metric: Any = require("torchmetrics", "lightning").Metric
+    logged = {id(getattr(each, "value", None)) for each in (trainer._results or {}).values()}
+    modules = trainer.lightning_module.named_modules()
+    return ((name, each) for name, each in modules if isinstance(each, metric) and id(each) not in logged)
+
+
+def _metric_state(metric: Any) -> dict[str, Any]:
+    return {"updates": metric.update_count, "state": metric.metric_state}
+
+
+def _restore_metric(metric: Any, kept: Mapping[str, Any]) -> None:
+    metric.reset()
+    for name, value in kept["state"].items():
+        there = [each.to(metric.device) for each in value] if isinstance(value, list) else value.to(metric.device)
+        setattr(metric, name, there)
+    metric._update_count = kept["updates"]
+
+
 def checkpoint_file(trial: Any) -> Path | None:
     """Lightning's checkpoint of a trial such as `study.best`, for `load_from_checkpoint`; None where none is kept."""
     return None if trial.checkpoint is None else _existing(checkpoint.files(trial.checkpoint.parent, "lightning"))
@@ -225,6 +278,11 @@ def tune_lightning(
 
     EvaluationError where nobody takes a parameter, or the study sets an argument itself; otherwise as `tune`.
     """
+    if isinstance(module, pl.LightningModule):
+        raise EvaluationError(
+            f"tune_lightning: the module is made already; give its class, {type(module).__name__}, of which each trial "
+            f"makes one of its own."
+        )
     space = space if isinstance(space, Space) else Space(space)
     training = _Training(module, datamodule, monitor, dict(trainer or {}))
     if "max_epochs" in training.trainer:
@@ -254,6 +312,7 @@ class _Training:
         trainer = pl.Trainer(
             **{**usual, **fixed, **arguments["trainer"]}, max_epochs=trial.max_steps, callbacks=callbacks
         )
+        _check_ranks(trainer, trial)  # before Lightning starts the program once more for each of its processes
         data = data(**arguments["data"]) if callable(data) else data
         trainer.fit(self.module(**arguments["model"]), data, ckpt_path=callback.ckpt_path)
 

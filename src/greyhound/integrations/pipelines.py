@@ -102,6 +102,8 @@ def _pipelines(models: Mapping[str, Choice], selectors: Mapping[str, Choice], se
 
 
 def _chosen(families: Mapping[str, Choice], wanted: Sequence[str] | None) -> Mapping[str, Choice]:
+    if isinstance(wanted, str):
+        raise SpaceError(f"model families are given in a list, as in [{wanted!r}]; got {wanted!r}.")
     for name in wanted or ():
         if name not in families:
             raise SpaceError(f"there is no model family {name!r}; there are {', '.join(families)}.")

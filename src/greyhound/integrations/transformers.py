@@ -45,6 +45,8 @@ _ELSEWHERE = {
     "pruner": "scheduler='median' or another",
 }
 """Arguments of the search that this one stands for, and what to write in their place."""
+_WITHIN_EPOCH = "within_epoch"
+"""An empty file beside a checkpoint of an evaluation after a step, at which the Trainer had yet to end the epoch."""
 _WAITING = (torch.optim.lr_scheduler.ReduceLROnPlateau, getattr(transformers.optimization, "GreedyLR", ()))
 """Schedules that the Trainer steps by a metric, once it has been evaluated."""
 
@@ -65,7 +67,7 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
         self,
         trial: LiveTrial,
         trainer: Any,
-        objective: Callable[[Mapping[str, float]], Mapping[str, float]] | None = None,
+        objective: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None,
     ) -> None:
         if trainer.args.save_only_model:
             raise EvaluationError(
@@ -81,15 +83,18 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
         self.trainer = trainer
         self.objective = objective
         self.resume_from_checkpoint: str | None = None
-        self._metrics: dict[str, float] = {}
+        self._metrics: dict[str, Any] = {}
         self._seen = 0
         self._stopping = False
+        self._within_epoch = False
         trainer.args.restore_callback_states_from_checkpoint = True  # such as how long EarlyStopping has been patient
         trainer.add_callback(self)
         trial.checkpoint(trainer=self)
 
     def save_to(self, folder: Path) -> None:
-        """The Trainer's checkpoint, into the folder."""
+        """The Trainer's checkpoint, into the folder, and whether the epoch has still to be ended."""
+        if self._within_epoch:
+            (folder / _WITHIN_EPOCH).touch()
         args = self.trainer.args
         usual, args.output_dir = args.output_dir, str(folder)
         try:
@@ -100,6 +105,7 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
     def load_from(self, folder: Path) -> None:
         """Take note of where it is; Trainer.train loads it."""
         self.resume_from_checkpoint = transformers.trainer_utils.get_last_checkpoint(str(folder))
+        self._within_epoch = (folder / _WITHIN_EPOCH).exists()
         if self.trial.job.parent in folder.parents:
             self.trainer._load_optimizer_and_scheduler = self._adopting(self.trainer._load_optimizer_and_scheduler)
 
@@ -117,31 +123,62 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Go last, so that a checkpoint has what others made of its evaluation; do what the Trainer does after it."""
         handler = self.trainer.callback_handler
+        if handler.callbacks[-1] is not self:
+            handler.callbacks.append(self)  # so that this is called again, once all others have begun
+            return
         handler.callbacks = [*(each for each in handler.callbacks if each is not self), self]
         if self.resume_from_checkpoint is None:
             note_rates([self.trainer.optimizer])
             return
         args.eval_on_start = False  # it was done before the pause
         kept = state.stateful_callbacks.get("TrainerControl", {}).get("args", {})
-        saves = kept.get("should_save", False)
+        control.should_save = kept.get("should_save", False)
+        control.should_training_stop = kept.get("should_training_stop", False)
+        self.trainer._load_rng_state(self.resume_from_checkpoint)
+        if state.global_step:  # an evaluation at the start is none to go by
+            self._judge(args, state, control)
+        self._save_and_evaluate(state)
+        if self._within_epoch and (control.should_training_stop or float(state.epoch).is_integer()):
+            handler.on_epoch_end(args, state, control)
+            self._save_and_evaluate(state)
+        self._stopping = control.should_training_stop
+        if self._stopping:  # the Trainer looks only after a step, which would be one too many
+            self.trainer._run_epoch = lambda **kwargs: None
+
+    def _judge(self, args: Any, state: Any, control: Any) -> None:
+        """What the last evaluation means: a new best that may have to be saved, a step of a schedule that waits."""
         name = f"eval_{(args.metric_for_best_model or '').removeprefix('eval_')}"
         evaluated = next((each for each in reversed(state.log_history) if name in each), None)
-        if evaluated is not None:
-            best = self.trainer._determine_best_metric(evaluated, None)
-            saves = best if args.save_strategy == "best" else saves
-            if isinstance(self.trainer.lr_scheduler, _WAITING):
-                self.trainer.lr_scheduler.step(evaluated[name])
-        self._stopping = control.should_training_stop = kept.get("should_training_stop", False)
-        if saves:  # in the Trainer's own folder, which it loads the best model from
-            self.trainer._load_rng_state(self.resume_from_checkpoint)
-            self.trainer._save_checkpoint(self.trainer.model, trial=None)
-            self.trainer.callback_handler.on_save(args, state, control)
+        if evaluated is None:
+            return
+        best = self.trainer._determine_best_metric(evaluated, None)
+        if args.save_strategy == "best":
+            control.should_save = best
+        if isinstance(self.trainer.lr_scheduler, _WAITING):
+            self.trainer.lr_scheduler.step(evaluated[name])
+
+    def _save_and_evaluate(self, state: Any) -> None:
+        """What the Trainer does after a step and after an epoch; it saves in its own folder, for its best model."""
+        no_loss = torch.tensor(0.0)  # what it was before the pause is not known, and nothing is logged of it
+        self.trainer._maybe_log_save_evaluate(no_loss, None, self.trainer.model, None, state.epoch, None, 0.0)
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """From here on an evaluation is one of a step."""
+        self._within_epoch = True
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """From here on an evaluation is that of the epoch."""
+        self._within_epoch = False
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Let the Trainer train again, as it may be told to."""
+        vars(self.trainer).pop("_run_epoch", None)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Report; leaves the training by TrialPaused or TrialStopped where told to."""
         if not self.trainer.is_in_train or self._stopping:  # then the last evaluation was reported before the pause
             return
-        self._metrics |= _told(kwargs.get("metrics") or {})
+        self._metrics |= kwargs.get("metrics") or {}
         self._seen += 1
         sets = self.trainer.eval_dataset
         if isinstance(sets, dict) and self._seen < len(sets):
@@ -149,7 +186,7 @@ class GreyhoundCallback(transformers.TrainerCallback):  # type: ignore[misc, nam
         metrics, self._metrics, self._seen = self._metrics, {}, 0
         by_epoch = str(args.eval_strategy.value) == "epoch"
         step = max(1, round(state.epoch)) if by_epoch and state.global_step else state.global_step
-        self.trial.report_metrics(step, metrics | dict(self.objective(metrics) if self.objective else {}))
+        self.trial.report_metrics(step, _told(metrics) | dict(self.objective(metrics) if self.objective else {}))
 
 
 def checkpoint_folder(trial: Any) -> Path | None:
@@ -228,7 +265,7 @@ def hyperparameter_search(
         arguments={each.name: getattr(trainer.args, each.name) for each in fields(trainer.args) if each.init},
         suggest=space if callable(space) else None,
         objectives=tuple(names),
-        compute_objective=compute_objective or transformers.trainer_utils.default_compute_objective,
+        compute_objective=compute_objective or _usual_objective,
         hp_name=hp_name,
         lora=lora,
     )
@@ -298,8 +335,8 @@ class _Training:
         trainer.train(resume_from_checkpoint=callback.resume_from_checkpoint)
         if trial.last_metrics:
             return None
-        metrics = _told(trainer.evaluate())  # it never evaluated on the way
-        return {**metrics, **self._objective(metrics)}
+        metrics = trainer.evaluate()  # it never did on the way
+        return {**_told(metrics), **self._objective(metrics)}
 
     def split(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """The parameters of TrainingArguments, of LoraConfig, and of model_init."""
@@ -340,7 +377,7 @@ class _Training:
             options["target_modules"] = list(modules)
         return peft.get_peft_model(model, peft.LoraConfig(**options))
 
-    def _objective(self, metrics: Mapping[str, float]) -> dict[str, float]:
+    def _objective(self, metrics: Mapping[str, Any]) -> dict[str, float]:
         value = self.compute_objective(dict(metrics))
         values = list(value) if isinstance(value, Sequence) else [value]
         if len(values) != len(self.objectives):
@@ -423,6 +460,11 @@ def _told(metrics: Mapping[str, Any]) -> dict[str, float]:
         for name, value in metrics.items()
         if name != "epoch" and not name.endswith(_SPEED) and isinstance(value, int | float)
     }
+
+
+def _usual_objective(metrics: Mapping[str, Any]) -> float:
+    """That of Transformers: the sum of the metrics where there are any, else the loss."""
+    return float(transformers.trainer_utils.default_compute_objective(_told(metrics)))
 
 
 def _run(study: Study, trial: Any, names: Sequence[str]) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sqlite3
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -127,22 +128,32 @@ def _opened(source: Any, name: str | None) -> optuna.Study:
         return source
     storage = source
     if isinstance(source, Path) or (isinstance(source, str) and "://" not in source):
-        path = Path(source)
-        if not path.is_file():
-            raise StorageError(f"{source}: there is no such file; give a file of Optuna's, or a URL.")
-        with open(path, "rb") as file:
-            is_sqlite = file.read(len(_SQLITE)) == _SQLITE
-        if is_sqlite:
-            storage = to_url(path)
-        else:
-            backend = optuna.storages.journal.JournalFileBackend(str(path))
-            storage = optuna.storages.JournalStorage(backend)
+        storage = _storage_in(Path(source))
+    elif not isinstance(source, str | optuna.storages.BaseStorage):
+        raise StorageError(f"import_study: give a study or a storage of Optuna's, a URL or a file; got {source!r}.")
     try:
         return optuna.load_study(study_name=name, storage=storage)
     except (KeyError, ValueError) as error:
         there = ", ".join(map(repr, optuna.get_all_study_names(storage))) or "none"
         wanted = f"no study {name!r}" if name is not None else "not one study alone"
         raise StorageError(f"{source}: holds {wanted}; there is {there}.") from error
+
+
+def _storage_in(path: Path) -> Any:
+    """What Optuna opens a file by: the URL of a database, or a journal. StorageError where it is neither."""
+    if not path.is_file():
+        raise StorageError(f"{path}: there is no such file; give a file of Optuna's, or a URL.")
+    with open(path, "rb") as file:
+        is_sqlite = file.read(len(_SQLITE)) == _SQLITE
+    if not is_sqlite:
+        try:
+            return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+        except ValueError as error:
+            raise StorageError(f"{path}: is neither a SQLite database nor a journal of Optuna's.") from error
+    with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'study_user_attributes'").fetchall():
+            raise StorageError(f"{path}: is a SQLite database, but none of Optuna's.")
+    return to_url(path)
 
 
 def _events(trial: FrozenTrial, number: int, names: list[str], study: Study) -> Iterable[ev.Event]:
