@@ -30,6 +30,7 @@ from greyhound.evaluators.inheritance import adopt, note_rates
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.outcomes import completed
 from greyhound.evaluators.stateful import in_files
+from greyhound.executors.endings import die_with
 from greyhound.executors.pickling import hand_on_by_value, pickled
 from greyhound.integrations.torch_data import Batches as Batches
 from greyhound.jobs import Job
@@ -345,7 +346,7 @@ class _Followers:
 
 def follow(folder: str, rank: int, ranks: int, backend: str | None, parent: int) -> None:
     """The whole life of a rank other than 0: train along, and leave a word where it fails."""
-    _die_with(parent)
+    die_with(parent)
     place = Path(folder)
     try:
         with _group(place, rank, ranks, backend):
@@ -397,13 +398,3 @@ def _group(folder: Path, rank: int, ranks: int, backend: str | None) -> Iterator
 
 def _enough_gpus(ranks: int) -> bool:
     return bool(torch.cuda.is_available() and torch.cuda.device_count() >= ranks)
-
-
-def _die_with(parent: int) -> None:
-    """Let Linux kill this process when its parent dies; a parent that is gone already ends it now."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
-    if os.getppid() != parent:
-        os._exit(1)
