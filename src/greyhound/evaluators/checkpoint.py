@@ -39,10 +39,14 @@ _TAG = "__greyhound__"
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a checkpoint says besides the objects' states. reports: (step, metrics) told before it was written."""
+    """What a checkpoint says besides the objects' states.
+
+    reports: (step, metrics) told before it was written. notes: what else was, by kind and name.
+    """
 
     step: int
     reports: Sequence[tuple[int, Mapping[str, float]]] = field(default_factory=tuple)
+    notes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def save(
@@ -50,8 +54,11 @@ def save(
     step: int,
     objects: Mapping[str, Stateful | InFiles],
     reports: Sequence[tuple[int, Mapping[str, float]]] = (),
+    notes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Path:
     """Write the states of `objects` after `step` steps, and all random states; the file's path.
+
+    reports, notes: see Loaded; notes hold what JSON can.
 
     The file appears by a rename, after its content is on disk: a kill leaves the old one or the new one.
     CheckpointError where a state holds something that can't be kept, or the disk refuses.
@@ -64,6 +71,7 @@ def save(
                 "version": VERSION,
                 "step": step,
                 "reports": [[at, dict(metrics)] for at, metrics in reports],
+                "notes": json.dumps(notes or {}),
                 "random": random_states(),
                 "objects": _states(objects, folder / FILES_NAME / version),
                 "files": version,
@@ -109,7 +117,7 @@ def load(folder: Path, objects: Mapping[str, Stateful | InFiles]) -> Loaded | No
             raise CheckpointError(f"{path}: {name} does not take its state back: {why}") from error
     restore_random_states(content["random"])
     reports = tuple((int(at), {str(k): float(v) for k, v in metrics.items()}) for at, metrics in content["reports"])
-    return Loaded(content["step"], reports)
+    return Loaded(content["step"], reports, json.loads(content.get("notes", "{}")))
 
 
 def files(folder: Path, name: str) -> Path | None:
