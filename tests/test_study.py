@@ -732,6 +732,27 @@ def test_a_study_that_cannot_be_written_says_so_and_can_be_closed(tmp_path):
         assert study.ask().number == 1
 
 
+@pytest.mark.parametrize("go_on", ["extend", "reopen"])
+def test_what_a_killed_process_trained_costs_no_device_time_until_it_is_taken_up(tmp_path, go_on):
+    now = [1000.0]
+    wanted = {"storage": tmp_path / "study.db", "scheduler": "none", "clock": lambda: now[0]}
+    killed = study_of(budget="8 gpu-hours", **wanted)
+    trial = killed.ask()
+    now[0] += 60.0
+    killed.report(trial, 1, score=1.0)
+    presence.leave(killed._session.owner)  # SIGKILL: it is gone without a word
+    now[0] += 24 * 3600.0
+    if go_on == "extend":
+        study = Study.load(tmp_path / "study.db", clock=wanted["clock"])
+        assert study.why_finished is None
+        study.extend("1 gpu-hour")
+        assert study.settings.budget.device_seconds == 3660.0
+    else:
+        study = study_of(budget="9 gpu-hours", **wanted)
+    assert study.why_finished is None
+    assert study.ask().number == trial.number
+
+
 def test_a_process_that_was_killed_and_not_waited_for_is_dead(tmp_path):
     path = tmp_path / "study.db"
     study_of(storage=path).close()

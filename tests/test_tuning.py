@@ -339,6 +339,22 @@ def test_signals_pause_and_a_second_leaves_at_once(signum, tmp_path):
     assert len(study.history.requeued) == 2, "what ran is put back"
 
 
+@pytest.mark.parametrize("workers", [1, "serial"])
+def test_a_signal_pauses_at_the_next_report_also_what_trains_in_the_own_process(workers):
+    tuner = os.getpid()
+
+    def train(trial):
+        for step in range(1, 10_001):
+            if step == 3:
+                os.kill(tuner, signal.SIGINT)
+            time.sleep(0.001)
+            trial.report(step, score=1.0)
+
+    study = gh.tune(train, SPACE, maximize="score", workers=workers, scheduler="none", budget="2 trials", **QUIET)
+    assert study.history.requeued == [0]
+    assert 3 <= study.trials[0].step < 10_000
+
+
 def test_a_training_in_the_own_process_that_reports_nothing_for_long_is_heard_of(monkeypatch):
     monkeypatch.setattr(presence, "BEAT_S", 0.05)
     journal, deadline = Memory(), time.monotonic() + 60.0

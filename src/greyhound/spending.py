@@ -26,9 +26,7 @@ def used_up(history: History, now: float, driven: bool) -> str | None:
     if history.settings is None or history.settings.budget.unlimited:
         return None
     budget = replace(history.settings.budget, trials=None)
-    amounts = spent(history, now)
-    if not driven:
-        amounts["seconds"] = history.active_seconds
+    amounts = spent(history, now if driven else history.last_time)
     if any(amounts[name] >= limit for name, limit in budget.to_json().items()):
         return f"the budget of {budget} is used up"
     return None

@@ -656,9 +656,13 @@ class Study:
             check_continues(self.settings, changed)  # void where another process declared it otherwise just before
 
     def _leave_out_the_dead(self) -> None:
-        """Join where a process never left: it may have been killed, and the time since then is not the study's."""
+        """Join where a process never left: it may have been killed, and the time since then is not the study's.
+
+        Nor is it that of the trials which it had.
+        """
         if any(not owner.left for owner in self.history.owners.values()):
             self._session.join()
+            self._session.recover()
 
     def _number(self, trial: LiveTrial | Trial | int) -> int:
         number = getattr(trial, "number", trial)

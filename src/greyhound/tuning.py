@@ -363,7 +363,9 @@ class _Loop:
         study = self.study
         if isinstance(message, Progress):
             verdict = study.report(message.number, message.step, **message.metrics)
-            if message.waits and verdict is Verdict.PAUSE and self._pausing_since is None:
+            if self.interrupted and verdict is Verdict.CONTINUE:
+                verdict = Verdict.PAUSE  # told here too: a training in this very process keeps `run` from telling it
+            elif message.waits and verdict is Verdict.PAUSE and not self.interrupted and self._pausing_since is None:
                 verdict = self._next_instead(message.number)
             if message.waits or verdict is not Verdict.CONTINUE:
                 until = study.history.trial(message.number).until

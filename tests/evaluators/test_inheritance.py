@@ -1,12 +1,18 @@
 """A training that starts from another's checkpoint takes its states, and keeps hyperparameters of its own."""
 
+import errno
 import os
+import shutil
+import signal
+import threading
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from greyhound.errors import StudyError, TrialStopped
+from greyhound.errors import CheckpointError, StudyError, TrialStopped
 from greyhound.evaluators import checkpoint
 from greyhound.evaluators.inheritance import PARENT, adopt, inherit
 from greyhound.evaluators.live import LiveTrial
@@ -78,6 +84,96 @@ def test_what_wrote_files_of_its_own_is_held_too(folders):
     found = Written()
     assert adopt(place, {"trainer": found}).step == 4
     assert found.text == "of four"
+
+
+class Large(Written):
+    """A state in several files."""
+
+    def save_to(self, folder):
+        for part in range(50):
+            (folder / f"{part}.txt").write_text(self.text)
+
+    def load_from(self, folder):
+        self.text = "".join(sorted({path.read_text() for path in folder.iterdir()}))
+        self.parts = len(list(folder.iterdir()))
+
+
+def test_a_copy_that_was_killed_is_made_anew_from_its_first_file(folders):
+    mother, child = folders
+    wrote = Large()
+    wrote.text = "of four"
+    checkpoint.save(mother, 4, {"trainer": wrote})
+    copier = os.fork()
+    if not copier:
+        copyfile = shutil.copyfile
+
+        def until_killed(source, target, **options):
+            if len(list(Path(target).parent.iterdir())) == 7:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return copyfile(source, target, **options)
+
+        shutil.copyfile = until_killed
+        inherit(mother, child)
+        os._exit(0)
+    assert os.waitpid(copier, 0)[1] == signal.SIGKILL
+    assert checkpoint.latest(child / PARENT) is None
+    found = Large()
+    assert adopt(inherit(mother, child), {"trainer": found}).step == 4
+    assert (found.text, found.parts) == ("of four", 50)
+
+
+def test_files_that_the_parent_is_just_writing_are_not_taken_for_whole(folders):
+    mother, child = folders
+
+    class Slow(Large):
+        def save_to(self, folder):
+            (folder / "0.txt").write_text(self.text)
+            inherit(mother, child)
+            super().save_to(folder)
+
+    first, second, found = Large(), Slow(), Large()
+    first.text, second.text = "of four", "of five"
+    checkpoint.save(mother, 4, {"trainer": first})
+    checkpoint.save(mother, 5, {"trainer": second})
+    assert adopt(child / PARENT, {"trainer": found}).step == 4
+    assert (found.text, found.parts) == ("of four", 50)
+
+
+def test_of_a_parent_that_replaces_its_checkpoint_while_it_is_copied_one_is_held_whole(folders):
+    mother, child = folders
+    wrote, found, over = Large(), Large(), threading.Event()
+
+    def train():
+        for step in range(4, 10_000):
+            wrote.text = f"of {step}"
+            checkpoint.save(mother, step, {"trainer": wrote})
+            time.sleep(0.1)
+            if over.is_set():
+                return
+
+    checkpoint.save(mother, 4, {"trainer": wrote})
+    training = threading.Thread(target=train)
+    training.start()
+    try:
+        for number in range(8):
+            loaded = adopt(inherit(mother, child / str(number)), {"trainer": found})
+            assert (found.text, found.parts) == (f"of {loaded.step}", 50) or loaded.step == 4
+    finally:
+        over.set()
+        training.join()
+
+
+def test_a_disk_without_room_for_the_copy_is_told(folders, monkeypatch):
+    mother, child = folders
+    checkpoint.save(mother, 4, {"trainer": Large()})
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(CheckpointError, match=r"the checkpoint cannot be copied into .*No space left on device"):
+        inherit(mother, child)
+    assert list(child.iterdir()) == []
 
 
 def test_a_trial_with_a_checkpoint_of_its_own_holds_no_other(folders):

@@ -17,7 +17,7 @@ from greyhound.errors import CheckpointError, SpaceError, StudyError, TrialPrune
 from greyhound.evaluators import checkpoint
 from greyhound.evaluators.function import Function
 from greyhound.evaluators.live import LiveTrial
-from greyhound.jobs import Answer, Choice, Job, Note, Progress
+from greyhound.jobs import Answer, Choice, Constraint, Job, Note, Progress
 from greyhound.space import parameter_from_dict
 from greyhound.trial import TrialState, Verdict
 
@@ -274,6 +274,22 @@ def test_reports_that_the_study_does_not_know_are_told_again(known, reported, ma
     trial = LiveTrial(Job(3, {}, 7, step=known, objectives=("score",), directory=folder), line)
     assert trial.checkpoint(counter=Counter()) == reported
     assert line.reports == [(step, {"score": step / 10}) for step in range(known + 1, reported + 1)]
+
+
+def test_attributes_and_constraints_on_their_way_with_a_lost_report_are_told_again(job, line, make_line):
+    first = LiveTrial(job(), make_line())
+    first.checkpoint(counter=Counter())
+    first.set_user_attr("data", {"rows": 9})
+    first.set_constraint("memory", 2.0)
+    first.report(1, score=0.1)
+    second = LiveTrial(job(), line)
+    second.set_user_attr("data", {"rows": 10})
+    assert second.checkpoint(counter=Counter()) == 1
+    notes = [Note(3, {"data": {"rows": 10}}), Constraint(3, "memory", 2.0)]
+    assert line.sent[1:] == [*notes, Progress(3, 1, {"score": 0.1})]
+    known = make_line()
+    LiveTrial(job(step=1), known).checkpoint(counter=Counter())
+    assert known.sent == [], "the study knows the report, and so what was sent before it"
 
 
 def test_a_lost_report_that_has_to_be_judged_is_waited_for(job, make_line, tmp_path):

@@ -444,6 +444,21 @@ def test_lock_is_free_after_a_run_that_left_a_child(tmp_path):
             pass
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent was killed")
+def test_what_a_killed_training_forked_ends_with_it_and_holds_no_lock(tmp_path):
+    def forks(job, channel):
+        if os.fork() == 0:
+            time.sleep(600)
+            os._exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with loop_on(one(forks)) as loop:
+        loop.run(do(0, tmp_path))
+        assert loop.outcome(0).state is TrialState.LOST
+        with worker._locked(tmp_path):
+            pass
+
+
 def test_child_that_a_training_forked_and_let_return_is_no_second_worker():
     def forks(job, channel):
         forked = os.fork()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 
 import psutil
@@ -264,7 +265,7 @@ def test_an_error_of_any_rank_fails_the_trial_with_its_words(train_in_parts):
         assert "in failing" in outcome.error
 
 
-def test_a_rank_that_is_killed_fails_the_trial_and_leaves_no_process(train_in_parts, tmp_path):
+def test_a_trial_of_which_a_rank_is_killed_is_lost_and_leaves_no_process(train_in_parts, tmp_path):
     def killed(trial):
         (tmp_path / str(trial.rank)).write_text(str(os.getpid()))
         trial.report(1, score=0.0)
@@ -273,9 +274,40 @@ def test_a_rank_that_is_killed_fails_the_trial_and_leaves_no_process(train_in_pa
         torch.distributed.barrier()
 
     _, outcome = train_in_parts(distributed(killed, 2), {})
-    assert outcome.state is TrialState.FAILED
-    assert "exit code -9" in outcome.error
+    assert outcome.state is TrialState.LOST
+    assert "rank 1 was killed by signal 9" in outcome.error
     assert not psutil.pid_exists(int((tmp_path / "1").read_text()))
+
+
+def test_a_rank_that_is_killed_before_it_joins_the_others_is_not_waited_for(tmp_path):
+    from greyhound.evaluators.function import Function
+    from greyhound.jobs import Job
+
+    def kill():
+        ranks = []
+        while not ranks:
+            ranks = [child for child in psutil.Process().children() if "follow" in str(child.cmdline())]
+        ranks[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    job = Job(3, {"lr": 0.05}, 7, max_steps=3, objectives=("score",), directory=tmp_path)
+    outcome = Function(distributed(ddp, 2))(job, None)
+    killer.join()
+    assert outcome.state is TrialState.LOST
+    assert "rank 1 was killed by signal 9" in outcome.error
+
+
+def test_signals_for_the_coordinator_do_not_reach_a_rank(train_in_parts):
+    def signalled(trial):
+        if trial.rank == 1:
+            os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C does, to all processes of the terminal
+            os.kill(os.getpid(), signal.SIGTERM)
+        torch.distributed.barrier()
+        trial.report(1, score=0.0)
+
+    _, outcome = train_in_parts(distributed(signalled, 2), {})
+    assert outcome.state is TrialState.COMPLETED, outcome.error
 
 
 def test_a_worker_that_is_killed_takes_its_ranks_along_and_loses_nothing(tmp_path, train_in_parts):

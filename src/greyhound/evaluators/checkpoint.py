@@ -33,15 +33,20 @@ TORCH_NAME = "checkpoint.pt"
 PLAIN_NAME = "checkpoint.npz"
 FILES_NAME = "files"
 _TEMPORARY = ".checkpoint.tmp"
+_BEGUN, _DISCARDED = ".begun", ".old"
 _TAG = "__greyhound__"
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a checkpoint says besides the objects' states. reports: (step, metrics) told before it was written."""
+    """What a checkpoint says besides the objects' states.
+
+    reports: (step, metrics) told before it was written. notes: what else was, by kind and name.
+    """
 
     step: int
     reports: Sequence[tuple[int, Mapping[str, float]]] = field(default_factory=tuple)
+    notes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def save(
@@ -49,8 +54,11 @@ def save(
     step: int,
     objects: Mapping[str, Stateful | InFiles],
     reports: Sequence[tuple[int, Mapping[str, float]]] = (),
+    notes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Path:
     """Write the states of `objects` after `step` steps, and all random states; the file's path.
+
+    reports, notes: see Loaded; notes hold what JSON can.
 
     The file appears by a rename, after its content is on disk: a kill leaves the old one or the new one.
     CheckpointError where a state holds something that can't be kept, or the disk refuses.
@@ -63,8 +71,9 @@ def save(
                 "version": VERSION,
                 "step": step,
                 "reports": [[at, dict(metrics)] for at, metrics in reports],
+                "notes": json.dumps(notes or {}),
                 "random": random_states(),
-                "objects": {name: _state(each, folder / FILES_NAME / version / name) for name, each in objects.items()},
+                "objects": _states(objects, folder / FILES_NAME / version),
                 "files": version,
             }
             data = _pack_torch(content) if with_torch else _pack_plain(content)
@@ -78,7 +87,7 @@ def save(
         (folder / (PLAIN_NAME if with_torch else TORCH_NAME)).unlink()
     for old in _versions(folder):
         if old.name != version:
-            shutil.rmtree(old, ignore_errors=True)
+            _discard(old)
     return path
 
 
@@ -108,7 +117,7 @@ def load(folder: Path, objects: Mapping[str, Stateful | InFiles]) -> Loaded | No
             raise CheckpointError(f"{path}: {name} does not take its state back: {why}") from error
     restore_random_states(content["random"])
     reports = tuple((int(at), {str(k): float(v) for k, v in metrics.items()}) for at, metrics in content["reports"])
-    return Loaded(content["step"], reports)
+    return Loaded(content["step"], reports, json.loads(content.get("notes", "{}")))
 
 
 def files(folder: Path, name: str) -> Path | None:
@@ -119,12 +128,18 @@ def files(folder: Path, name: str) -> Path | None:
 
 
 def copy_files(source: Path, folder: Path) -> None:
-    """Copy what objects wrote themselves for the checkpoint in `source`, as far as it isn't in `folder` yet."""
+    """Copy what objects wrote themselves for the checkpoint in `source`, but not what one that is being written has so
+    far, nor what is being removed. OSError where the disk refuses.
+    """
     for version in _versions(source):
-        there = folder / FILES_NAME / version.name
-        if not there.exists():
-            with contextlib.suppress(OSError):  # the other training replaced it meanwhile
-                shutil.copytree(version, there)
+        if version.suffix == _DISCARDED or (version / _BEGUN).exists():
+            continue
+        try:
+            shutil.copytree(version, folder / FILES_NAME / version.name)
+        except OSError:
+            if version.exists():
+                raise
+            shutil.rmtree(folder / FILES_NAME / version.name, ignore_errors=True)  # it was removed meanwhile
 
 
 def latest(folder: Path) -> Path | None:
@@ -154,11 +169,21 @@ def size(folder: Path) -> int:
     return total
 
 
+def _states(objects: Mapping[str, Any], files: Path) -> dict[str, Any]:
+    """The objects' states, and in `files`, marked as begun until all of them are there, those of what writes files."""
+    if any(in_files(each) for each in objects.values()):
+        files.mkdir(parents=True)
+        (files / _BEGUN).touch()
+    states = {name: _state(each, files / name) for name, each in objects.items()}
+    (files / _BEGUN).unlink(missing_ok=True)
+    return states
+
+
 def _state(each: Any, files: Path) -> Any:
     """The object's state; of one that writes files, those are on disk then."""
     if not in_files(each):
         return bare(each).state_dict()
-    files.mkdir(parents=True)
+    files.mkdir()
     each.save_to(files)
     for file in files.rglob("*"):
         if file.is_file():
@@ -173,6 +198,13 @@ def _files(folder: Path, content: Mapping[str, Any], name: str) -> Path:
 
 def _versions(folder: Path) -> Sequence[Path]:
     return list((folder / FILES_NAME).iterdir()) if (folder / FILES_NAME).is_dir() else ()
+
+
+def _discard(version: Path) -> None:
+    """Remove it under another name, so that nobody copies a part of it."""
+    with contextlib.suppress(OSError):
+        version = version.rename(version.with_suffix(_DISCARDED))
+    shutil.rmtree(version, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ folder when that trial is handed out, and stays there until the new one has writ
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
 import shutil
@@ -14,34 +13,65 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from greyhound.errors import CheckpointError
 from greyhound.evaluators import checkpoint
 from greyhound.evaluators.stateful import InFiles, Stateful
 
 PARENT = "parent"
 """The folder, within a trial's, of the checkpoint that it starts from."""
-_TEMPORARY = ".copy.tmp"
+_TEMPORARY = ".parent.tmp"
 
 
 def inherit(source: Path, folder: Path) -> Path:
     """Hold the checkpoint that the trial in folder `source` has now for the one in `folder`; the folder that holds it.
 
-    What is held already stays; nothing is held for a trial that has a checkpoint of its own.
+    What is held already stays; nothing is held for a trial that has a checkpoint of its own. CheckpointError where
+    the disk refuses.
     """
-    place, path = folder / PARENT, checkpoint.latest(source)
-    if path is None or checkpoint.latest(place) is not None or checkpoint.latest(folder) is not None:
+    place = folder / PARENT
+    if checkpoint.latest(place) is not None or checkpoint.latest(folder) is not None:
         return place
-    place.mkdir(parents=True, exist_ok=True)
-    checkpoint.copy_files(source, place)
-    try:
-        os.link(path, place / path.name)
-    except FileExistsError:
-        pass  # another process was first
-    except OSError:  # a file system without hard links
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(path, place / _TEMPORARY)
-            os.replace(place / _TEMPORARY, place / path.name)
-    checkpoint.copy_files(source, place)  # those of a checkpoint that was written between
+    while (path := checkpoint.latest(source)) is not None:
+        if _held(path, place):
+            break
     return place
+
+
+def _held(path: Path, place: Path) -> bool:
+    """Copy a checkpoint with its files, which appear at once and whole; False where it was replaced meanwhile.
+
+    As long as it is not, its files are whole and stay.
+    """
+    copy = place.with_name(_TEMPORARY)
+    shutil.rmtree(copy, ignore_errors=True)
+    written = _identity(path)
+    try:
+        copy.mkdir(parents=True)
+        try:
+            os.link(path, copy / path.name)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, copy / path.name)
+        checkpoint.copy_files(path.parent, copy)
+        if written is None or _identity(path) != written:
+            return False
+        shutil.rmtree(place, ignore_errors=True)
+        copy.rename(place)
+        return True
+    except OSError as error:
+        if _identity(path) != written:
+            return False
+        raise CheckpointError(f"{path}: the checkpoint cannot be copied into {place}: {error}.") from error
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from the one that takes its place; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def adopt(folder: Path, objects: Mapping[str, Stateful | InFiles]) -> checkpoint.Loaded | None:

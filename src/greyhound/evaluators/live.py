@@ -59,6 +59,7 @@ class LiveTrial:
         self._asked: dict[str, Callable[[], Parameter]] = {}
         self._objects: dict[str, stateful.Stateful | stateful.InFiles] | None = None
         self._reports: list[tuple[int, Mapping[str, float]]] = []
+        self._notes: dict[str, dict[str, Any]] = {"attrs": {}, "constraints": {}}
         self.concluded = False
         self._saved_step: int | None = None
         self._saved_at = -math.inf
@@ -212,7 +213,7 @@ class LiveTrial:
             value = as_plain(value)
         except (TypeError, ValueError) as error:
             raise StudyError(f"attribute {key!r}: {error}; write numbers, text, lists and dicts.") from error
-        self.user_attrs[key] = value
+        self.user_attrs[key] = self._notes["attrs"][key] = value
         self._channel.send(Note(self.number, {key: value}))
 
     def set_constraint(self, key: str, value: float) -> None:
@@ -225,7 +226,7 @@ class LiveTrial:
         if math.isnan(number):
             raise StudyError(f"trial.set_constraint: {key} is NaN; give a number, at most 0 where the limit is kept.")
         if key not in self.constraints:
-            self.constraints[key] = number
+            self.constraints[key] = self._notes["constraints"][key] = number
             self._channel.send(Constraint(self.number, key, number))
 
     # What else an objective for Optuna asks of its trial
@@ -348,13 +349,17 @@ class LiveTrial:
     def _tell_again(self, loaded: checkpoints.Loaded) -> None:
         """Reports that were on their way when the coordinator died: the study knows up to job.step.
 
-        The last of them may be one that has to be judged before the training goes on.
+        What was noted before them may be unknown too. The last of them may be one that has to be judged before the
+        training goes on.
         """
         self._reports = list(loaded.reports)
+        self._notes = {kind: {**loaded.notes.get(kind, {}), **notes} for kind, notes in self._notes.items()}
         self.step = loaded.step
         lost = [(step, metrics) for step, metrics in loaded.reports if self.job.step < step <= loaded.step]
         for _, metrics in loaded.reports:
             self.last_metrics.update(metrics)
+        if lost:
+            self._note_again()
         for step, metrics in lost[:-1]:
             self._channel.send(Progress(self.number, step, metrics))
         if lost:
@@ -365,6 +370,12 @@ class LiveTrial:
                 self._obey(self._channel.answer(wait=True))
                 self._leave()
 
+    def _note_again(self) -> None:
+        if self._notes["attrs"]:
+            self._channel.send(Note(self.number, dict(self._notes["attrs"])))
+        for key, value in self._notes["constraints"].items():
+            self._channel.send(Constraint(self.number, key, value))
+
     def _due(self) -> bool:
         return time.monotonic() - self._saved_at >= self._save_seconds / _SAVE_SHARE
 
@@ -372,7 +383,7 @@ class LiveTrial:
         if not self._objects or self.job.directory is None:
             return
         begin = time.monotonic()
-        checkpoints.save(self.job.directory, self.step, self._objects, self._reports)
+        checkpoints.save(self.job.directory, self.step, self._objects, self._reports, self._notes)
         self._saved_step = self.step
         if self.job.parent is not None:
             checkpoints.remove(self.job.parent)

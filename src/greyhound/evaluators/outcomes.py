@@ -21,6 +21,10 @@ _LONGEST = 20_000
 """Characters of an error that are kept, about."""
 
 
+class KilledError(RuntimeError):
+    """A process that trains along was killed from outside: the training is lost, as with its own."""
+
+
 def completed(trial: LiveTrial, returned: Any) -> Outcome:
     """The outcome of a training that returned: a table of metrics, a number or several, or nothing.
 
@@ -52,7 +56,9 @@ def raised(trial: LiveTrial, error: BaseException) -> Outcome:
         if trial.diverged:
             return Outcome(trial.number, TrialState.DIVERGED, error="an objective became NaN or infinite")
         return Outcome(trial.number, TrialState.STOPPED)
-    state = TrialState.OUT_OF_MEMORY if is_out_of_memory(error) else TrialState.FAILED
+    state = TrialState.LOST if isinstance(error, KilledError) else TrialState.FAILED
+    if is_out_of_memory(error):
+        state = TrialState.OUT_OF_MEMORY
     return Outcome(trial.number, state, error=_traceback(error))
 
 

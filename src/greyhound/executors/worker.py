@@ -23,7 +23,6 @@ import math
 import mmap
 import os
 import pickle
-import signal
 import sys
 import time
 import traceback
@@ -37,6 +36,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from greyhound import leases
+from greyhound.executors.endings import bind_forks, shield_from_signals
 from greyhound.jobs import Answer, Channel, Evaluator, Job, Message, Outcome
 from greyhound.trial import TrialState
 
@@ -79,7 +79,8 @@ def main(line: int, evaluator: int, parent: int, cores: Sequence[int], argv: Seq
     if cores and hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):  # the machine may have lost a core since they were planned
             os.sched_setaffinity(0, cores)
-    _shield_from_signals()
+    shield_from_signals()
+    bind_forks()
     sys.stdout.reconfigure(encoding="utf-8", errors="replace", line_buffering=True)  # type: ignore[union-attr]
     faulthandler.enable()
 
@@ -252,17 +253,6 @@ def _checked(outcome: object) -> Outcome:
     if outcome.state is TrialState.RUNNING:
         raise ValueError("an evaluator returns how a run ended; this one returned the state RUNNING.")
     return outcome
-
-
-def _shield_from_signals() -> None:
-    """Leave SIGINT and SIGTERM to the coordinator.
-
-    By handlers rather than SIG_IGN, which would be handed on to the scripts that a training starts;
-    processes that it forks, such as those of a data loader, must still obey SIGTERM.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
-    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,17 +29,20 @@ from greyhound.errors import EvaluationError, TrialEnded
 from greyhound.evaluators import checkpoint
 from greyhound.evaluators.inheritance import adopt, note_rates
 from greyhound.evaluators.live import LiveTrial
-from greyhound.evaluators.outcomes import completed
+from greyhound.evaluators.outcomes import KilledError, completed
 from greyhound.evaluators.stateful import in_files
+from greyhound.executors.endings import die_with
 from greyhound.executors.pickling import hand_on_by_value, pickled
 from greyhound.integrations.torch_data import Batches as Batches
 from greyhound.jobs import Job
+from greyhound.memory import memory_kills
 from greyhound.trial import TrialState
 
 torch = require("torch", "torch")
 
 _BOOT = (
     "import json, sys; start = json.loads(sys.argv[1]); sys.path[:] = start.pop('path'); "
+    "from greyhound.executors.endings import shield_from_signals; shield_from_signals(); "
     "from greyhound.integrations.torch import follow; follow(**start)"
 )
 _PATIENCE_S = 30.0
@@ -53,7 +57,8 @@ def distributed(
     with GPUs give gpus_per_trial the same number, and each rank gets one. backend: of the group; by default
     "nccl" where each rank has a GPU, else "gloo". What rank 0 returns counts.
 
-    An error on any rank fails the trial with that rank's traceback. EvaluationError for a wrong argument.
+    An error on any rank fails the trial with that rank's traceback; one that is killed is as a worker that is.
+    EvaluationError for a wrong argument.
     """
     if isinstance(processes, bool) or not isinstance(processes, int) or processes < 1:
         raise EvaluationError(f"distributed: processes must be a whole number of at least 1; got {processes!r}.")
@@ -274,6 +279,7 @@ class _Distributed:
     def __call__(self, trial: LiveTrial) -> Any:
         with tempfile.TemporaryDirectory(prefix="greyhound-ranks-") as folder, self._followers(trial, folder) as ranks:
             try:
+                ranks.get_ready()
                 with _group(Path(folder), 0, self.processes, self.backend):
                     try:
                         first = RankTrial(trial.job, 0, self.processes, trial)
@@ -281,7 +287,7 @@ class _Distributed:
                         first.conclude(returned)
                     except Exception as error:  # asked before the group is gone, which makes the others fail
                         if (why := ranks.failure()) is not None:
-                            raise RuntimeError(why) from error
+                            raise why from error
                         raise
             except TrialEnded:
                 ranks.wait()
@@ -308,6 +314,7 @@ class _Followers:
         path = [str(entry) or os.getcwd() for entry in sys.path]
         start = {"path": path, "folder": folder, "ranks": ranks, "backend": backend, "parent": os.getpid()}
         self._folder = Path(folder)
+        self._memory_kills = memory_kills()
         self._processes = [
             subprocess.Popen(
                 [sys.executable, "-c", _BOOT, json.dumps({**start, "rank": rank})], stdin=subprocess.DEVNULL
@@ -315,24 +322,39 @@ class _Followers:
             for rank in range(1, ranks)
         ]
 
+    def get_ready(self) -> None:
+        """Until all are about to join the group, in which rank 0 would wait for one that is gone; RuntimeError then."""
+        while not all((self._folder / _ready(rank)).exists() for rank, _ in enumerate(self._processes, 1)):
+            if any(process.poll() for process in self._processes) and (why := self.failure()) is not None:
+                raise why
+            time.sleep(0.01)
+
     def wait(self) -> None:
         """Until all have ended; RuntimeError with the traceback of one that failed."""
         for process in self._processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_PATIENCE_S)
         if (why := self.failure()) is not None:
-            raise RuntimeError(why)
+            raise why
 
-    def failure(self) -> str | None:
-        """What a rank that failed said, if one did; it may be about to end, so a second is waited for that."""
+    def failure(self) -> RuntimeError | None:
+        """What a rank that failed said, if one did; it may be about to end, so a second is waited for that.
+
+        KilledError for one that was killed.
+        """
         give_up = time.monotonic() + 1.0
         while True:
-            for rank, process in enumerate(self._processes, 1):
-                if process.poll():
+            codes = [process.poll() for process in self._processes]
+            if -signal.SIGKILL in codes:  # told first: the others fail of it
+                out_of_memory = ", out of memory" if memory_kills() > self._memory_kills else ""
+                rank = codes.index(-signal.SIGKILL) + 1
+                return KilledError(f"rank {rank} was killed by signal {signal.SIGKILL.value}{out_of_memory}")
+            for rank, code in enumerate(codes, 1):
+                if code:
                     said = self._folder / f"error-{rank}.txt"
-                    how = said.read_text() if said.exists() else f"it ended with exit code {process.returncode}"
-                    return f"rank {rank} failed:\n{how}"
-            if time.monotonic() > give_up or all(process.poll() == 0 for process in self._processes):
+                    how = said.read_text() if said.exists() else f"it ended with exit code {code}"
+                    return RuntimeError(f"rank {rank} failed:\n{how}")
+            if time.monotonic() > give_up or all(code == 0 for code in codes):
                 return None
             time.sleep(0.02)
 
@@ -345,8 +367,9 @@ class _Followers:
 
 def follow(folder: str, rank: int, ranks: int, backend: str | None, parent: int) -> None:
     """The whole life of a rank other than 0: train along, and leave a word where it fails."""
-    _die_with(parent)
+    die_with(parent)
     place = Path(folder)
+    (place / _ready(rank)).touch()
     try:
         with _group(place, rank, ranks, backend):
             train = pickle.loads((place / "train.pickle").read_bytes())
@@ -364,6 +387,10 @@ def follow(folder: str, rank: int, ranks: int, backend: str | None, parent: int)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # its part is done, and threads of a process group may abort where the interpreter is taken down
+
+
+def _ready(rank: int) -> str:
+    return f"ready-{rank}"
 
 
 @contextlib.contextmanager
@@ -397,13 +424,3 @@ def _group(folder: Path, rank: int, ranks: int, backend: str | None) -> Iterator
 
 def _enough_gpus(ranks: int) -> bool:
     return bool(torch.cuda.is_available() and torch.cuda.device_count() >= ranks)
-
-
-def _die_with(parent: int) -> None:
-    """Let Linux kill this process when its parent dies; a parent that is gone already ends it now."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
-    if os.getppid() != parent:
-        os._exit(1)
