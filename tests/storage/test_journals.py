@@ -124,7 +124,7 @@ def test_the_files_of_a_study_on_a_server_stay(postgresql_url, tmp_path, monkeyp
         resumed = again.ask()
         assert resumed.number == trial.number
         assert resumed.directory.joinpath("checkpoint").read_text() == "so far"
-        assert again.folder == Path("postgres.files") / name.replace("/", "%2F")
+        assert again.folder == tmp_path / "postgres.files" / name.replace("/", "%2F")
 
 
 def test_study_file_is_in_write_ahead_mode(tmp_path):
