@@ -364,7 +364,8 @@ def _postgresql(url: str) -> sa.Engine:
     if parsed.drivername == "postgresql":
         require("psycopg", "postgresql")
         parsed = parsed.set(drivername="postgresql+psycopg")
-    return sa.create_engine(parsed, pool_pre_ping=True)
+    # Who has waited for the lock must see what was written meanwhile, whatever the server's default.
+    return sa.create_engine(parsed, pool_pre_ping=True, isolation_level="READ COMMITTED")
 
 
 def _prepare(engine: sa.Engine, url: str, create: bool) -> None:
