@@ -382,6 +382,9 @@ def test_events_that_a_read_only_folder_hides_are_missed_by_nobody(shared, tmp_p
         ("no scheme://", "cannot read"),
         ("postgresql://me:it@host:54a2/db", "cannot read the port in the URL"),
         ("postgresql+nobody://host/db", "sqlite and postgresql databases only"),
+        ("\udcff.db", "a text in UTF-8"),
+        ("a\0b.db", "a text in UTF-8"),
+        ("sqlite:///file:study.db?uri=true", "without uri=true"),
         ("sqlite+aiosqlite:///study.db", "there is no module 'aiosqlite'; write"),
     ],
 )

@@ -238,6 +238,8 @@ def sqlite_path(url: str) -> Path | None:
         raise StorageError(
             "storage: a SQLite study needs a file, such as 'sqlite:///tune.db'; None keeps it in memory."
         )
+    if "uri" in parsed.query:
+        raise StorageError("storage: write the path of a SQLite study as it is, 'sqlite:///tune.db', without uri=true.")
     return Path(parsed.database)
 
 
