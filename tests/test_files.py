@@ -1,6 +1,7 @@
 """A study's folder is its own: what other studies left is neither trained on nor removed."""
 
 import contextlib
+import os
 
 import pytest
 from tests.schedulers.histories import add, begun
@@ -44,6 +45,30 @@ def tuned(seed, scheduler="asha", **where):
 def remove(path):
     for each in path.parent.glob(f"{path.name}*"):
         each.unlink()
+
+
+@pytest.mark.parametrize("workers", [1, "serial"])
+def test_a_training_that_changes_the_current_folder_keeps_its_checkpoints(tmp_path, monkeypatch, workers):
+    monkeypatch.chdir(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    def wander(trial):
+        os.chdir(elsewhere)
+        train(trial)
+
+    study = gh.tune(
+        wander,
+        SPACE,
+        minimize="loss",
+        max_steps=2,
+        budget="2 trials",
+        workers=workers,
+        storage="tune.db",
+        progress=False,
+    )
+    assert study.best.checkpoint.is_relative_to(tmp_path / "tune.files")
+    assert not list(elsewhere.iterdir())
 
 
 @pytest.mark.parametrize("scheduler", ["asha", "none"])

@@ -111,6 +111,21 @@ def test_the_devices_of_a_worker_are_its_gpus(monkeypatch):
     assert leases.devices() == ["cpu"]
 
 
+@pytest.mark.parametrize(
+    ("allowed", "devices"),
+    [
+        ("0,0", ["gpu-0"]),
+        ("0,-1,1", ["gpu-0"]),
+        ("-1,0", ["cpu"]),
+        ("NoDevFiles", ["cpu"]),
+        (" 1 , 0", ["gpu-1", "gpu-0"]),
+    ],
+)
+def test_a_device_is_had_to_oneself_as_cuda_reads_its_name(monkeypatch, allowed, devices):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    assert leases.devices() == devices
+
+
 def test_no_trial_trains_while_another_measures(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)

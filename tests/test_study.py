@@ -628,7 +628,7 @@ def test_wrong_settings_are_told_in_one_sentence(options, told):
         study_of(**options)
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a\0b", "x" * 201, 5])
+@pytest.mark.parametrize("name", ["", ".", "..", "a\0b", "\udcff", "x" * 201, 5])
 def test_a_name_that_cannot_be_that_of_a_folder_is_refused(name, tmp_path):
     with pytest.raises(StorageError, match="name: write a text of 1 to 200 bytes"):
         study_of(storage=tmp_path / "study.db", name=name)

@@ -20,6 +20,7 @@ from greyhound.evaluators.script import Script
 from greyhound.storage import Memory, presence
 from greyhound.study import Study
 from greyhound.trial import TrialState
+from greyhound.tuning import enqueue_first
 
 SPACE = gh.Space(x=gh.Float(0.0, 1.0), n=gh.Int(1, 9))
 QUIET = {"progress": False, "sampler": "random"}
@@ -477,6 +478,22 @@ def test_what_is_to_be_tried_first_is_asked_for_once_however_often_the_study_is_
     killed.enqueue(half)  # by another process, or by this one before it was killed
     study = gh.tune(climb, enqueue=[half, half, whole], space=SPACE, workers="serial", progress=False, **options)
     assert [trial.params for trial in study.trials if trial.source == "enqueued"] == [half, half, whole]
+
+
+def test_what_two_programs_ask_for_first_at_once_is_tried_once(tmp_path):
+    half, whole = {"x": 0.5, "n": 3}, {"x": 1.0, "n": 9}
+    space = gh.Space({**SPACE.parameters, "new": gh.Int(1, 5, default=2)})
+    with Study(space, storage=tmp_path / "s.db") as study, Study.load(tmp_path / "s.db") as faster:
+        refresh = study.refresh
+
+        def late():
+            refresh()
+            enqueue_first(faster, [half, half, whole])
+
+        study.refresh = late
+        enqueue_first(study, [half, half, whole])
+        refresh()
+        assert [params for _, params in study.history.queue] == [{**each, "new": 2} for each in (half, half, whole)]
 
 
 def test_workers_of_a_study_that_is_refused_are_ended():

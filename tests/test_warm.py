@@ -1,5 +1,7 @@
 """Earlier studies as knowledge: what is kept of them, what is tried first, and that a wrong one is dropped."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,22 @@ def test_what_breaks_a_limit_is_tried_behind_all_that_keeps_to_it():
         first = limited(limit, warm_start=old).trials[:3]
         kept = sorted(trial.params["x"] for trial in old.trials if trial.params["x"] >= least)
         assert [trial.params["x"] for trial in first] == kept[:3]
+
+
+def test_what_two_programs_bring_to_a_study_at_once_is_tried_once(tmp_path):
+    old, first = studied(sampler="random"), []
+
+    def begun(clock=time.time):
+        return gh.Study(SPACE, minimize="loss", warm_start=old, storage=tmp_path / "new.db", clock=clock)
+
+    def late():
+        if not first:
+            first.append(None)
+            begun().close()
+        return time.time()
+
+    best = sorted(old.trials, key=lambda trial: trial.metrics["loss"])[:3]
+    assert [params for _, params in begun(late).history.queue] == [trial.params for trial in best]
 
 
 @pytest.mark.parametrize("source", [5, True, [None], {"a": 1}])

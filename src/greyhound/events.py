@@ -65,13 +65,15 @@ class Left(Event):
 class Enqueued(Event):
     """A configuration was asked for: by the user, or by the finals as a replicate of trial `replicates`.
 
-    seed: the replicate's, None for one derived from the new trial's number.
+    seed: the replicate's, None for one derived from the new trial's number. place: among those that every program of
+    the study asks for as it begins, of which the same at the same place counts once; None for any other.
     """
 
     kind: ClassVar[str] = "enqueued"
     params: Mapping[str, Any]
     seed: int | None = None
     replicates: int | None = None
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,13 +324,19 @@ class History:
             self.owners[event.owner].left = True
 
     def _enqueued(self, event: ev.Enqueued) -> None:
-        if event.replicates is not None:
-            asked = {(each.replicates, each.seed) for each in self._queue}
-            if (event.replicates, event.seed) in asked:
-                self._taken.add(len(self._queue))  # another process asked for it at the same time
-        else:
+        if self._is_asked(event):
+            self._taken.add(len(self._queue))
+        elif event.replicates is None:
             self.exhausted = False  # there is one to try, whatever the sampler has
         self._queue.append(event)
+
+    def _is_asked(self, event: ev.Enqueued) -> bool:
+        """Whether another process asked for the same at the same time."""
+        if event.replicates is not None:
+            return (event.replicates, event.seed) in {(each.replicates, each.seed) for each in self._queue}
+        if event.place is not None:
+            return (event.place, event.params) in [(each.place, each.params) for each in self._queue]
+        return False
 
     def _started(self, event: ev.Started) -> None:
         self._heard(event.owner, event.time)

@@ -86,9 +86,18 @@ def folder() -> Path:
 
 def devices() -> list[str]:
     """The devices of this process: the GPUs that it sees by CUDA_VISIBLE_DEVICES, else the CPU."""
-    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
-    gpus = [f"gpu-{name.replace('/', '-')}" for name in named if name not in ("", "-1")]
-    return gpus or [CPU]
+    gpus = named_gpus(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+    return [f"gpu-{name.replace('/', '-')}" for name in gpus] or [CPU]
+
+
+def named_gpus(allowed: str) -> list[str]:
+    """The GPUs that a value of CUDA_VISIBLE_DEVICES names, each once."""
+    names: dict[str, None] = {}
+    for name in (part.strip() for part in allowed.split(",")):
+        if not (name.isdigit() or name.startswith(("GPU-", "MIG-"))):
+            break  # CUDA ignores all behind a name that it does not know
+        names[name] = None
+    return list(names)
 
 
 @contextlib.contextmanager

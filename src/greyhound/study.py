@@ -268,17 +268,18 @@ class Study:
             self._end(number, state, values, error, "interrupted" if state is TrialState.PAUSED else None)
 
     @in_turn
-    def enqueue(self, params: Mapping[str, Any]) -> None:
+    def enqueue(self, params: Mapping[str, Any], *, place: int | None = None) -> None:
         """Ask for a configuration to be tried soon; parameters left out take their defaults.
 
         A configuration may be asked for again and again: each is a replicate with its own seed. Those that the budget
-        of trials has no room for wait until it has.
+        of trials has no room for wait until it has. place: of what several programs ask for as they begin the study
+        at once; the same configuration at the same place counts once.
         """
         check_configuration(params)
         self._session.join()
         if not self.history.define_by_run:
             params = self.history.space.validate(self.history.space.complete(dict(params)))
-        self._session.append(ev.Enqueued(self._clock(), dict(params)))
+        self._session.append(ev.Enqueued(self._clock(), dict(params), place=place))
 
     @in_turn
     def retry(self, trials: Sequence[int] | None = None) -> list[int]:
@@ -645,8 +646,9 @@ class Study:
 
     def _declare(self, wanted: Settings) -> None:
         if self.history.settings is None:
-            queued = [ev.Enqueued(self._clock(), params) for each in wanted.known for params in each.first()]
-            self._session.append(ev.Declared(self._clock(), wanted.to_json()), *queued)
+            now, first = self._clock(), [params for each in wanted.known for params in each.first()]
+            queued = [ev.Enqueued(now, params, place=place) for place, params in enumerate(first)]
+            self._session.append(ev.Declared(now, wanted.to_json()), *queued)
         self._redeclare(continued(self.settings, wanted))  # another process may have been first
 
     def _redeclare(self, changed: Settings) -> None:

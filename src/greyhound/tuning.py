@@ -223,13 +223,13 @@ def enqueue_first(study: Study, wanted: Sequence[Mapping[str, Any]]) -> None:
     if len(study.history):
         return
     asked = [dict(params) for _, params in study.history.queue]
-    for params in wanted:
+    for place, params in enumerate(wanted):
         space = study.history.space
         whole = dict(params) if study.history.define_by_run else space.validate(space.complete(dict(params)))
         if whole in asked:
             asked.remove(whole)
         else:
-            study.enqueue(params)
+            study.enqueue(params, place=place)
 
 
 def make_executor(

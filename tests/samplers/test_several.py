@@ -62,8 +62,8 @@ def test_fronts_are_better_than_those_of_random_search(sampler, trials):
 
 
 def test_eight_at_a_time_cost_the_model_little():
-    study = searched(EHVI(), 0, 32, workers=8)
-    assert volume(study) > np.median([volume(searched(Random(), seed, 32)) for seed in range(5)])
+    found = [volume(searched(EHVI(), seed, 32, workers=8)) for seed in range(3)]
+    assert np.median(found) > np.median([volume(searched(Random(), seed, 32)) for seed in range(5)])
 
 
 def test_a_model_asks_for_different_places_on_the_front_at_a_time():

@@ -5,9 +5,16 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 
 import pytest
+
+_STOP_LATER = (
+    "import shutil, subprocess, sys; folder, user, *stop = sys.argv[1:]; sys.stdin.read(); "
+    "subprocess.run(stop, user=user or None, cwd=folder, stdout=subprocess.DEVNULL); shutil.rmtree(folder, True)"
+)
+"""A program that stops the server once whoever started it has closed its input or is gone, killed or not."""
 
 
 @pytest.fixture(scope="session")
@@ -37,20 +44,14 @@ def postgresql_url():
 
     data = os.path.join(folder, "data")
     run("initdb", "--pgdata", data, "--username", "greyhound", "--auth", "trust", "--no-sync")
-    options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
-    run(
-        "pg_ctl",
-        "start",
-        "--wait",
-        "--pgdata",
-        data,
-        "--options",
-        options,
-        "--log",
-        os.path.join(folder, "log"),
+    stop = [os.path.join(programs, "pg_ctl"), "stop", "--pgdata", data, "--mode", "immediate"]
+    watch = subprocess.Popen(
+        [sys.executable, "-c", _STOP_LATER, folder, user or "", *stop], stdin=subprocess.PIPE, start_new_session=True
     )
     try:
+        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
+        log = os.path.join(folder, "log")
+        run("pg_ctl", "start", "--wait", "--pgdata", data, "--options", options, "--log", log)
         yield f"postgresql://greyhound@/postgres?host={folder}"
     finally:
-        run("pg_ctl", "stop", "--pgdata", data, "--mode", "immediate")
-        shutil.rmtree(folder, ignore_errors=True)
+        watch.communicate()

@@ -101,6 +101,34 @@ def test_a_batch_that_was_written_as_the_connection_was_lost_is_not_written_agai
     assert [event.time for event in journal.read(0)] == [1.0, 2.0]
 
 
+@pytest.mark.skipif("GREYHOUND_TEST_POSTGRESQL" in os.environ, reason="changes the settings of the server")
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_who_waited_for_another_writes_behind_it_whatever_the_server_isolates(postgresql_url, isolation):
+    with administrator(postgresql_url) as server, ThreadPoolExecutor(2) as threads:
+        server.exec_driver_sql(f"ALTER ROLE greyhound SET default_transaction_isolation = '{isolation}'")
+        try:
+            name = secrets.token_hex(8)
+            journals = [Sql(postgresql_url, name), Sql(postgresql_url, name)]
+            server.exec_driver_sql("BEGIN")
+            server.exec_driver_sql("LOCK greyhound_events IN EXCLUSIVE MODE")
+            positions = [threads.submit(journal.append, [Beat(1.0, "a")]) for journal in journals]
+            wait_for(server, "relation")
+            wait_for(server, "transactionid")
+            server.exec_driver_sql("COMMIT")
+            assert sorted(position.result(timeout=60.0) for position in positions) == [1, 2]
+        finally:
+            server.exec_driver_sql("ALTER ROLE greyhound RESET default_transaction_isolation")
+
+
+def wait_for(connection, where):
+    """Until somebody waits `where` on the server."""
+    found = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = %s AND pid != %s"
+    deadline = time.monotonic() + 30.0
+    while not connection.exec_driver_sql(found, (where, own_number(connection))).scalar_one():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_forks_of_a_process_have_connections_of_their_own(postgresql_url):
     program = (
         "import os, sys\n"
@@ -124,7 +152,7 @@ def test_the_files_of_a_study_on_a_server_stay(postgresql_url, tmp_path, monkeyp
         resumed = again.ask()
         assert resumed.number == trial.number
         assert resumed.directory.joinpath("checkpoint").read_text() == "so far"
-        assert again.folder == Path("postgres.files") / name.replace("/", "%2F")
+        assert again.folder == tmp_path / "postgres.files" / name.replace("/", "%2F")
 
 
 def test_study_file_is_in_write_ahead_mode(tmp_path):
@@ -354,6 +382,9 @@ def test_events_that_a_read_only_folder_hides_are_missed_by_nobody(shared, tmp_p
         ("no scheme://", "cannot read"),
         ("postgresql://me:it@host:54a2/db", "cannot read the port in the URL"),
         ("postgresql+nobody://host/db", "sqlite and postgresql databases only"),
+        ("\udcff.db", "a text in UTF-8"),
+        ("a\0b.db", "a text in UTF-8"),
+        ("sqlite:///file:study.db?uri=true", "without uri=true"),
         ("sqlite+aiosqlite:///study.db", "there is no module 'aiosqlite'; write"),
     ],
 )

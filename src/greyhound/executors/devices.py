@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from greyhound.errors import StudyError
+from greyhound.leases import named_gpus
 from greyhound.values import is_int
 
 MAX_AUTO_WORKERS = 8
@@ -114,13 +115,7 @@ def visible_gpus() -> list[str]:
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is None:
         return _installed_gpus()
-    names: list[str] = []
-    for name in (part.strip() for part in allowed.split(",")):
-        if not _is_device(name):
-            break  # CUDA ignores all behind a name that it does not know
-        if name not in names:
-            names.append(name)
-    return names
+    return named_gpus(allowed)
 
 
 def usable_cores() -> list[int]:
@@ -138,10 +133,6 @@ def _installed_gpus() -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.strip() for line in listing.splitlines() if line.strip().isdigit()]
-
-
-def _is_device(name: str) -> bool:
-    return name.isdigit() or name.startswith(("GPU-", "MIG-"))
 
 
 def _gpu_shares(gpus_per_trial: float, gpus: Sequence[str]) -> list[tuple[str, ...]]:

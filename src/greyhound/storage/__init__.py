@@ -45,11 +45,16 @@ def _check_name(name: object) -> None:
     """StorageError where a study cannot be named so; its folder is."""
     if name is None:
         return
-    known = isinstance(name, str) and name not in ("", ".", "..") and "\0" not in name
+    known = isinstance(name, str) and name not in ("", ".", "..") and _can_be_kept(name)
     if not known or len(_file_name(str(name)).encode(errors="replace")) > _LONGEST_NAME:
         raise StorageError(
             f"name: write a text of 1 to {_LONGEST_NAME} bytes that may name a folder; got {show(name)}."
         )
+
+
+def _can_be_kept(text: str) -> bool:
+    """Whether a database can take a text: it is in UTF-8, without the character that ends one in C."""
+    return "\0" not in text and text.encode(errors="replace").decode() == text
 
 
 def _checked(storage: Journal) -> Journal:
@@ -62,8 +67,10 @@ def _checked(storage: Journal) -> Journal:
 
 
 def to_url(storage: str | Path) -> str:
-    """A file name as the URL of a SQLite database; a URL as it is."""
+    """A file name as the URL of a SQLite database; a URL as it is. StorageError where it is no text of UTF-8."""
     text = str(storage)
+    if not _can_be_kept(text):
+        raise StorageError(f"storage: write a file name or URL that is a text in UTF-8; got {show(text)}.")
     if "://" in text:
         return text
     import sqlalchemy as sa

@@ -238,6 +238,8 @@ def sqlite_path(url: str) -> Path | None:
         raise StorageError(
             "storage: a SQLite study needs a file, such as 'sqlite:///tune.db'; None keeps it in memory."
         )
+    if "uri" in parsed.query:
+        raise StorageError("storage: write the path of a SQLite study as it is, 'sqlite:///tune.db', without uri=true.")
     return Path(parsed.database)
 
 
@@ -364,7 +366,8 @@ def _postgresql(url: str) -> sa.Engine:
     if parsed.drivername == "postgresql":
         require("psycopg", "postgresql")
         parsed = parsed.set(drivername="postgresql+psycopg")
-    return sa.create_engine(parsed, pool_pre_ping=True)
+    # Who has waited for the lock must see what was written meanwhile, whatever the server's default.
+    return sa.create_engine(parsed, pool_pre_ping=True, isolation_level="READ COMMITTED")
 
 
 def _prepare(engine: sa.Engine, url: str, create: bool) -> None:

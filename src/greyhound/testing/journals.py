@@ -141,7 +141,7 @@ def _sample() -> list[Event]:
     return [
         Declared(1.5, {"seed": 3, "space": None, "nested": {"list": [1, 2.5, None]}}),
         Joined(2.0, "abcd", "host", 123, 1.25),
-        Enqueued(3.0, params),
+        Enqueued(3.0, params, place=1),
         Started(4.0, 0, params, 2**31 - 1, "sampler", "abcd", 9, None, None),
         Suggested(4.5, 0, "units", (1, 2), {"type": "categorical", "choices": [[1, 2], 3]}),
         Reported(5.0, 0, 1, {"accuracy": 1e-300, "loss": math.inf, "other": math.nan, "tiny": -0.0}),
