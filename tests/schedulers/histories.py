@@ -26,6 +26,15 @@ def add(history, curve, state=None, params=None, parent=None, step=0):
     return number
 
 
+def add_replicates(history, of, count, curve):
+    """`count` trainings of a trial on fresh seeds, as finals ask for them, each with these losses and at its end."""
+    for seed in range(count):
+        number, ticket = len(history), len(history.queue) + len(history.replicates)
+        history.apply(ev.Enqueued(2.0 + number, {"x": 0.5}, seed, of))
+        history.apply(ev.Started(2.0 + number, number, {"x": 0.5}, seed, "finals", "test", ticket=ticket))
+        go_on(history, number, curve, TrialState.COMPLETED)
+
+
 def go_on(history, number, curve, state=None):
     """More reports of a trial, and its end; PAUSED ones are resumed first."""
     trial = history.trial(number)

@@ -1,7 +1,7 @@
 """The median stopping rule: best so far against the median of the finished trials' means."""
 
 import pytest
-from tests.schedulers.histories import add, begun
+from tests.schedulers.histories import add, add_replicates, begun
 
 from greyhound.budget import Budget
 from greyhound.errors import StudyError
@@ -26,6 +26,16 @@ def test_the_best_so_far_is_held_against_the_median_of_the_means():
     assert judged([9.0, 5.1], rule) is Verdict.STOP
     assert judged([9.0, 5.0], rule) is Verdict.CONTINUE, "strictly worse"
     assert judged([4.9, 9.0], rule) is Verdict.CONTINUE, "its best value counts, not its last"
+
+
+def test_replicates_of_the_finals_are_none_of_those_that_finished():
+    history = begun(max_steps=2)
+    for each in ((4.0, 2.0), (6.0, 4.0), (9.0, 5.0)):
+        add(history, list(each), COMPLETED)
+    add_replicates(history, 0, 5, [4.0, 2.0])
+    number = add(history, [4.5, 4.5])
+    assert Median(min_trials=3).judge(history, history.trial(number)) is Verdict.CONTINUE, "the median's mean is 5"
+    assert Median(min_trials=4).judge(history, history.trial(number)) is Verdict.CONTINUE, "three have finished"
 
 
 def test_losses_near_the_largest_float_are_borne():

@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.schedulers.histories import add, begun
+from tests.schedulers.histories import add, add_replicates, begun
 
 from greyhound.schedulers.ranking import breaches, finished, order, ranked
 from greyhound.trial import Limit, TrialState
@@ -27,6 +27,17 @@ def test_ties_go_to_the_older():
     for curve in ([1.0], [0.0], [1.0]):
         add(history, curve)
     assert ranked(history, 1) == [1, 0, 2]
+
+
+def test_replicates_of_the_finals_do_not_compete_in_a_search_that_goes_on():
+    history = begun(max_steps=2)
+    best = add(history, [0.1, 0.1], TrialState.COMPLETED)
+    add_replicates(history, best, 5, [0.2, 0.2])
+    new = add(history, [0.5])
+    assert len(history.replicates) == 5
+    assert ranked(history, 1) == [best, new]
+    assert ranked(history, 1, among=range(1, len(history))) == [new]
+    assert finished(history) == [best]
 
 
 def test_fronts_come_one_after_the_other_and_their_ends_first():

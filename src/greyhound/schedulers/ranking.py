@@ -34,15 +34,25 @@ if TYPE_CHECKING:
 def ranked(history: History, step: int, among: Iterable[int] | None = None) -> list[int]:
     """Numbers of the trials that reported `step` steps or more, the best at that step first; ties go to the older.
 
-    Those that broke a limit by then come last, by how much. among: only these trials; None for all.
+    Those that broke a limit by then come last, by how much. among: only these trials; None for all. Replicates of the
+    finals are none of them: they are a few configurations many times over.
     """
     columns = losses_at(history, step)
-    numbers = range(len(history)) if among is None else sorted(among)
-    reached = [number for number in numbers if not all(math.isnan(column[number]) for column in columns)]
+    numbers, apart = range(len(history)) if among is None else sorted(among), replicates(history)
+    reached = [
+        number
+        for number in numbers
+        if number not in apart and not all(math.isnan(column[number]) for column in columns)
+    ]
     over = breaches(history, step)
     kept = _by_losses(columns, [number for number in reached if not over[number]])
     broke = _by_losses(columns, [number for number in reached if over[number]])
     return [*kept, *sorted(broke, key=over.__getitem__)]
+
+
+def replicates(history: History) -> set[int]:
+    """Numbers of the trials that the finals trained again, which a search that goes on does not compete with."""
+    return {trial.number for trial in history.replicates}
 
 
 def breaches(history: History, step: int | None = None) -> Sequence[float]:
@@ -65,9 +75,9 @@ def breaches(history: History, step: int | None = None) -> Sequence[float]:
 
 
 def finished(history: History) -> list[int]:
-    """Numbers of the trials that were trained to their end and are not known to break a limit."""
-    over = breaches(history)
-    return [number for number in history.numbers(TrialState.COMPLETED) if not over[number]]
+    """Numbers of the search's trials that were trained to their end and are not known to break a limit."""
+    over, apart = breaches(history), replicates(history)
+    return [number for number in history.numbers(TrialState.COMPLETED) if not over[number] and number not in apart]
 
 
 def order(losses: Sequence[Sequence[float]]) -> list[int]:
