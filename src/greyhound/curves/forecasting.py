@@ -76,7 +76,8 @@ def forecast(
     the end is still to come. One value is enough. A curve that became infinite has diverged, and its forecast is NaN.
     Where more curves rise than fall larger values are better; one that exploded to the worse moves no other's forecast.
     One value alone does not tell how far it may move: then all quantiles lie at it.
-    steps: one step or several, up to 10 million, counted as the curve's first is 1; a step that a curve has is not forecast but returned.
+    steps: one step or several, up to 10 million, counted as the curve's first is 1; a step that a curve has is not
+    forecast but returned.
     known: (k, T), curves of the same study, k may be 0; those that reached a step in question are learned from.
     configurations, known_configurations: (m, d) and (k, d), in the unit cube, both or neither.
     levels: of the quantiles, in (0, 1). families: see FAMILIES. limits: what the metric cannot leave.
