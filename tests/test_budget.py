@@ -1,5 +1,8 @@
 """Budgets are read as people write them, and are told clearly when they can't be."""
 
+import json
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,6 +60,11 @@ def test_reads_what_people_write(text, budget):
         -3,
         2.5,
         {"x": 1},
+        {"trials": "100"},
+        {"trials": 2.5},
+        {"steps": True},
+        {"seconds": "2h"},
+        {"device_seconds": [1]},
         [],
     ],
 )
@@ -73,6 +81,27 @@ def test_any_text_gives_a_budget_or_one_clear_error(text):
         assert "write for example" in str(error)
     else:
         assert not budget.unlimited
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"seconds": "2h"}, "seconds must be a number above 0; got '2h'"),
+        ({"trials": "100"}, "trials must be a whole number above 0; got '100'"),
+        ({"trials": 2.5}, "trials must be a whole number above 0; got 2.5"),
+        ({"steps": True}, "steps must be a whole number above 0; got True"),
+    ],
+)
+def test_a_field_of_a_wrong_type_is_refused_by_its_name(fields, message):
+    with pytest.raises(BudgetError, match=message):
+        Budget(**fields)
+    with pytest.raises(BudgetError, match=message):
+        Budget.parse(fields)
+
+
+def test_scalars_of_numpy_become_plain_numbers_that_json_holds():
+    budget = Budget(seconds=np.float32(0.5), trials=np.int64(3), steps=9.0)
+    assert json.loads(json.dumps(budget.to_json())) == {"seconds": 0.5, "trials": 3, "steps": 9}
 
 
 def test_json_form_gives_the_same_budget():

@@ -14,6 +14,7 @@ from collections import Counter
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
@@ -673,6 +674,21 @@ def test_the_space_imports_neither_numpy_nor_yaml():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("values", [np.array([1, 3]), np.array(["sgd", "adam"]), pd.Series([1, 3])])
+def test_a_condition_may_give_an_array_of_values(values):
+    parent = Categorical([1, 2, 3, "sgd", "adam"])
+    array, listed = (Space(a=parent, x=Float(0, 1, when={"a": each})) for each in (values, values.tolist()))
+    assert array.parameters["x"].when == listed.parameters["x"].when
+
+
+def test_an_array_of_no_dimension_is_one_value_of_a_condition_and_no_list():
+    assert Float(0, 1, when={"a": np.array(3)}).when == {"a": (3,)}
+    with pytest.raises(SpaceError, match="choices must be a list; got 3"):
+        Categorical(np.array(3))
+    with pytest.raises(SpaceError, match="weights must be a list"):
+        Categorical(["a"], weights=np.array(3))
 
 
 def test_a_condition_may_give_a_range_of_whole_numbers():

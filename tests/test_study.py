@@ -162,6 +162,39 @@ def test_enqueued_configurations_are_tried_next_in_order():
     assert [study.trials[at].source for at in range(3)] == ["enqueued", "enqueued", "random"]
 
 
+def test_enqueued_values_for_what_a_training_names_come_back_in_the_form_it_asks_for():
+    study = Study()
+    study.enqueue({"x": np.int64(1), "n": 2.0, "kind": ["a", np.float64(0.5)]})
+    trial = study.ask()
+    trial.suggest_float("x", 0, 1), trial.suggest_int("n", 1, 9), trial.suggest_categorical("kind", ["b", ("a", 0.5)])
+    assert repr(dict(study.trials[0].params)) == "{'x': 1.0, 'n': 2, 'kind': ('a', 0.5)}"
+
+
+def test_an_enqueued_value_that_a_training_does_not_ask_for_is_drawn_with_a_warning():
+    study = Study()
+    study.enqueue({"x": 5.0})
+    trial = study.ask()
+    with pytest.warns(UserWarning, match=r"trial 0: the enqueued x=5.0 is not in Float\(0.0, 1.0\)"):
+        assert 0 <= trial.suggest_float("x", 0, 1) <= 1
+
+
+@pytest.mark.parametrize(
+    ("params", "message"), [({"x": object()}, "enqueue: x: a choice must be"), ({1: 2}, "must be text; got 1")]
+)
+def test_what_no_training_can_ask_for_is_not_enqueued(params, message):
+    with pytest.raises(SpaceError, match=message):
+        Study().enqueue(params)
+
+
+@pytest.mark.parametrize("failed", [False, True, ValueError("no data")])
+def test_why_a_trial_failed_is_told_in_text(failed):
+    study = study_of()
+    trial = study.ask()
+    with pytest.raises(StudyError, match="tell: failed says why in text"):
+        study.tell(trial, failed=failed)
+    assert study.trials[0].state is TrialState.RUNNING
+
+
 def test_a_wrong_enqueued_configuration_is_refused_at_once():
     with pytest.raises(SpaceError, match="n"):
         study_of().enqueue({"x": 0.5, "n": 99})

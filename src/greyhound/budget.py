@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from greyhound.errors import BudgetError
-from greyhound.values import show
+from greyhound.errors import BudgetError, SpaceError
+from greyhound.values import as_number, as_whole, show
 
 _SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0,
             "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}  # fmt: skip
@@ -40,9 +40,8 @@ class Budget:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            amount = getattr(self, field.name)
-            if amount is not None and not 0 < amount <= _LARGEST:
-                raise BudgetError(f"budget: {field.name} must be a number above 0; got {show(amount)}; {_EXAMPLES}.")
+            if (amount := getattr(self, field.name)) is not None:
+                object.__setattr__(self, field.name, _amount(field.name, amount))
 
     @classmethod
     def parse(cls, text: str | int | Mapping[str, Any] | Budget | None) -> Budget:
@@ -113,6 +112,19 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def _amount(name: str, given: Any) -> float:
+    """One field of a budget in plain Python, whole where it counts; BudgetError where it is no number above 0."""
+    whole = name in ("trials", "steps")
+    try:
+        amount = as_whole(given, name) if whole else as_number(given, name)
+    except SpaceError:
+        amount = 0
+    if not 0 < amount <= _LARGEST:
+        kind = "a whole number" if whole else "a number"
+        raise BudgetError(f"budget: {name} must be {kind} above 0; got {show(given)}; {_EXAMPLES}.")
+    return amount
 
 
 def _read(text: str) -> dict[str, Any]:

@@ -8,17 +8,20 @@ study writes the claim of what was chosen, and chooses again if another process 
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from greyhound import events as ev
 from greyhound.analysis.audit import AUDIT
 from greyhound.history import History
+from greyhound.parameters import Parameter
 from greyhound.samplers import Sampler
 from greyhound.schedulers import Resume, Scheduler, Start, Stop
 from greyhound.settings import Settings
 from greyhound.strategy import sampler_name, scheduler_name
 from greyhound.trial import Params, Trial, TrialState, derive_seed
+from greyhound.values import show
 
 DEFAULT, ENQUEUED, FINALS = "default", "enqueued", "finals"
 """Sources of trials, besides audits and the names of samplers and schedulers."""
@@ -119,6 +122,17 @@ def claim(
         child = Trial(number, params, TrialState.RUNNING, seed, wanted.source, wanted.step, parent=wanted.parent)
     until = history.max_steps if wanted.source in IN_FULL else scheduler.until(history, child)
     return ev.Started(now, number, params, seed, wanted.source, owner, until, wanted.ticket, wanted.parent, wanted.step)
+
+
+def warn_of_another(trial: Trial, name: str, parameter: Parameter) -> None:
+    """Say so where an enqueued value was not taken, because the training asks for others."""
+    enqueued = trial.source == ENQUEUED and name in trial.proposed
+    if enqueued and not parameter.contains(trial.proposed[name]):
+        warnings.warn(
+            f"trial {trial.number}: the enqueued {name}={show(trial.proposed[name])} is not in {parameter!r}, which is "
+            f"what the training asks for; {show(trial.params[name])} was drawn instead.",
+            stacklevel=2,
+        )
 
 
 def _replicate(history: History) -> New | Resume | None:

@@ -18,6 +18,7 @@ from greyhound.errors import StudyError
 from greyhound.history import History
 from greyhound.schedulers import Scheduler
 from greyhound.trial import Trial, TrialState, Verdict
+from greyhound.values import show
 
 _MOST_RESTARTS = 3
 """A trial whose worker was lost more often is left lost: it may be what kills them."""
@@ -35,6 +36,15 @@ class Judgement:
     end: TrialState | None = None
     until: int | None = None
     requeue: str | None = None
+
+
+def check_reason(failed: object) -> None:
+    """StudyError where why a trial failed is not told in text; None is no failure."""
+    if failed is not None and not isinstance(failed, str):
+        raise StudyError(
+            f"tell: failed says why in text, as in failed='no data'; got {show(failed)}: "
+            "write str(...) of an exception, and leave it out where the trial was completed."
+        )
 
 
 def judge(history: History, scheduler: Scheduler, trial: Trial, spent: bool) -> Judgement:

@@ -15,6 +15,7 @@ from greyhound.values import (
     as_choice,
     as_flag,
     as_number,
+    as_scalar,
     as_whole,
     did_you_mean,
     either,
@@ -304,7 +305,7 @@ class _Listed(Parameter):
         return {exact(choice): index for index, choice in enumerate(self.choices)}
 
     def _check_choices(self, what: str) -> None:
-        given: object = self.choices
+        given: object = as_scalar(self.choices)  # an array of no dimension is no list
         if isinstance(given, str):
             raise SpaceError(f"{what} must be a list; got the text {given!r}: write [{given!r}].")
         if isinstance(given, Set) and not isinstance(given, MappingView):  # the keys of a dict have an order
@@ -339,8 +340,8 @@ class Categorical(_Listed):
         self._check_choices("choices")
         if self.weights is None:
             return
-        listed = isinstance(self.weights, Iterable) and not isinstance(self.weights, (Mapping, Set))
-        given = list(self.weights) if listed else []
+        weighed: object = as_scalar(self.weights)
+        given = list(weighed) if isinstance(weighed, Iterable) and not isinstance(weighed, (Mapping, Set)) else []
         if len(given) != len(self.choices):
             raise SpaceError(
                 f"weights must be a list with a number for each of the {len(self.choices)} choices, in their order; "

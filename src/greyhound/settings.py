@@ -13,7 +13,7 @@ from greyhound.errors import GreyhoundError, SpaceError, StorageError, StudyErro
 from greyhound.migration import migrate
 from greyhound.space import Space
 from greyhound.trial import Limit, Objective
-from greyhound.values import as_json, show
+from greyhound.values import as_choice, as_json, show
 
 _FIRST = 3
 """So many of the best configurations of an earlier study are tried first."""
@@ -224,6 +224,19 @@ def check_configuration(params: object) -> None:
     """StudyError where it is no table of values by the names of parameters."""
     if not isinstance(params, Mapping):
         raise StudyError(f"enqueue: write a configuration such as {{'lr': 0.01}}; got {show(params)}.")
+
+
+def plain_configuration(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Values for parameters that the training names itself, in plain Python; SpaceError where one can be of none."""
+    plain = {}
+    for name, value in params.items():
+        if not isinstance(name, str):
+            raise SpaceError(f"enqueue: the name of a parameter must be text; got {show(name)}.")
+        try:
+            plain[name] = as_choice(value)
+        except SpaceError as error:
+            raise SpaceError(f"enqueue: {name}: {error}") from None
+    return plain
 
 
 def read_test(test: str | None, objectives: Sequence[Objective], limits: Sequence[Limit]) -> str | None:

@@ -40,6 +40,7 @@ from greyhound.settings import (
     check_continues,
     continued,
     goals,
+    plain_configuration,
     read_audit,
     read_devices,
     read_folder,
@@ -238,6 +239,7 @@ class Study:
         """
         if value is not None:
             metrics = {**metrics, **self._named(value)}
+        judging.check_reason(failed)
         self.end(trial, TrialState.COMPLETED if failed is None else TrialState.FAILED, metrics, failed)
 
     @in_turn
@@ -272,14 +274,17 @@ class Study:
         """Ask for a configuration to be tried soon; parameters left out take their defaults.
 
         A configuration may be asked for again and again: each is a replicate with its own seed. Those that the budget
-        of trials has no room for wait until it has. place: of what several programs ask for as they begin the study
+        of trials has no room for wait until it has. Where the training names its parameters itself, one is drawn, with
+        a warning, if the value here is none that it asks for. place: of what several programs ask for as they begin the study
         at once; the same configuration at the same place counts once.
         """
         check_configuration(params)
         self._session.join()
-        if not self.history.define_by_run:
+        if self.history.define_by_run:
+            params = plain_configuration(params)
+        else:
             params = self.history.space.validate(self.history.space.complete(dict(params)))
-        self._session.append(ev.Enqueued(self._clock(), dict(params), place=place))
+        self._session.append(ev.Enqueued(self._clock(), params, place=place))
 
     @in_turn
     def retry(self, trials: Sequence[int] | None = None) -> list[int]:
@@ -310,9 +315,10 @@ class Study:
             self._session.append(ev.Constrained(now, message.number, message.key, message.value))
         else:
             self._session.append(ev.Suggested(now, message.number, message.name, message.value, message.parameter))
-            if message.name not in self.history.trial(message.number).params:
-                named = parameter_from_dict(message.name, message.parameter)
+            trial, named = self.history.trial(message.number), parameter_from_dict(message.name, message.parameter)
+            if message.name not in trial.params:
                 raise SpaceError(f"{message.name}: {why_not(self.history.space[message.name], named)}")
+            choosing.warn_of_another(trial, message.name, named)
 
     # What came of it
 

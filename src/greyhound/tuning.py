@@ -31,7 +31,7 @@ from greyhound.evaluators.script import Script
 from greyhound.executors import Executor, Processes, Serial
 from greyhound.finals import Plan, begin, reserve
 from greyhound.jobs import Answer, Evaluator, Message, Outcome, Progress, WorkerRetired
-from greyhound.settings import check_configuration, read_max_steps, read_objectives
+from greyhound.settings import check_configuration, plain_configuration, read_max_steps, read_objectives
 from greyhound.space import Space
 from greyhound.storage import Journal
 from greyhound.study import Study
@@ -225,7 +225,8 @@ def enqueue_first(study: Study, wanted: Sequence[Mapping[str, Any]]) -> None:
     asked = [dict(params) for _, params in study.history.queue]
     for place, params in enumerate(wanted):
         space = study.history.space
-        whole = dict(params) if study.history.define_by_run else space.validate(space.complete(dict(params)))
+        named = study.history.define_by_run
+        whole = plain_configuration(params) if named else space.validate(space.complete(dict(params)))
         if whole in asked:
             asked.remove(whole)
         else:

@@ -90,7 +90,8 @@ def as_conditions(when: Any) -> dict[str, tuple[Any, ...]] | None:
     for name, given in when.items():
         if not isinstance(name, str):
             raise SpaceError(f"when must name other parameters, as in {{'optimizer': 'sgd'}}; got {show(when)}.")
-        several = isinstance(given, (list, tuple, range, Set))
+        given = as_scalar(given)
+        several = isinstance(given, (list, tuple, range, Set)) or hasattr(given, "shape")  # arrays, tensors, series
         values = sorted(given, key=repr) if isinstance(given, Set) else given if several else (given,)
         plain = {exact(value): value for value in map(as_choice, values)}
         if not plain:

@@ -46,5 +46,21 @@ def test_json_holds_curves_and_settings_and_is_strict():
     assert data["study"]["objectives"] == [["score", True]]
 
 
+def test_json_leaves_out_a_parameter_that_a_trial_does_not_have():
+    kinds = Space(kind=Categorical(["a", "b"]), clip=Categorical([None, 1.0], when={"kind": "a"}))
+    study = Study(kinds, minimize="loss", sampler="grid", budget=3)
+    while (trial := study.ask()) is not None:
+        study.tell(trial, loss=1.0)
+    told = [
+        {k: v for k, v in row.items() if k.startswith("params.")}
+        for row in json.loads(to_json(study.history))["trials"]
+    ]
+    assert sorted(told, key=str) == [
+        {"params.kind": "a", "params.clip": 1.0},
+        {"params.kind": "a", "params.clip": None},
+        {"params.kind": "b"},
+    ]
+
+
 def pytest_fail(name):
     raise AssertionError(f"{name} is no JSON")

@@ -207,6 +207,7 @@ def test_a_constant_curve_stays():
         ({"curve": [1.0], "steps": 5, "known": [[]]}, "known: expected the shape"),
         ({"curve": [1.0], "steps": 0}, "steps: expected whole numbers"),
         ({"curve": [1.0], "steps": 2.5}, "steps: expected whole numbers"),
+        ({"curve": [1.0], "steps": 10**9}, "steps: forecasts reach up to step 10000000; got 1000000000"),
         ({"curve": [1.0], "steps": 5, "families": ("cubic",)}, "cubic"),
         ({"curve": [1.0], "steps": 5, "levels": (1.5,)}, "levels"),
         ({"curve": [1.0], "steps": 5, "levels": "most"}, "levels: expected numbers between"),

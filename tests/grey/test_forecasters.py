@@ -258,6 +258,10 @@ SERIES = [1.0, 2, 3, 4.5, 7, 9]
         (lambda: grey.rank([[1, 2], [2, 1]], 5), "goals: expected"),
         (lambda: grey.rank([[1, 2], [2, 1]], "larger"), "goals: expected"),
         (lambda: grey.forecast_curve(SERIES, 3, family=["gm11"]), "family: expected one of"),
+        (lambda: grey.accumulate(SERIES, "x"), "order: expected a number"),
+        (lambda: grey.accumulate(SERIES, None), "order: expected a number"),
+        (lambda: grey.accumulate(SERIES, math.nan), "order: expected a finite number"),
+        (lambda: grey.accumulate("abc"), "series: expected a sequence of numbers"),
     ],
 )
 def test_an_argument_of_a_wrong_type_is_refused_by_its_name(ask, message):

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from greyhound._lazy import require
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from greyhound.history import History
+    from greyhound.trial import Trial
 
 
 def rows(history: History) -> list[dict[str, Any]]:
@@ -68,17 +70,26 @@ def to_csv(history: History) -> str:
 
 
 def to_json(history: History) -> str:
-    """Trials with their full learning curves, and what the study declares, as JSON."""
+    """Trials with their full learning curves, and what the study declares, as JSON.
+
+    A parameter that is None is null; one that a trial does not have is left out.
+    """
     settings = history.settings
     trials = [
         {
-            **row,
+            **_had(row, trial),
             "reports": [{"step": report.step, **report.metrics} for report in trial.reports],
         }
         for row, trial in zip(rows(history), history.trials, strict=True)
     ]
     data = {"study": settings.to_json() if settings else None, "trials": trials}
     return json.dumps(strict(data), indent=1, default=str, allow_nan=False)
+
+
+def _had(row: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
+    """The row without the parameters that the trial does not have."""
+    params = {f"params.{name}" for name in trial.params}
+    return {key: value for key, value in row.items() if key in params or not key.startswith("params.")}
 
 
 def strict(value: Any) -> Any:

@@ -30,6 +30,8 @@ _PRIOR = 0.7
 """How far curves that were alike may be apart in the end, in standard deviations of all curves at their step."""
 _LEAST = 1e-4
 """The smallest error to be expected, in such distances."""
+_FURTHEST = 10_000_000
+"""The last step of a forecast: grey models work out every step on the way there."""
 _EXPLODED = 0.1
 """The doubt about a loss that exploded, as a part of how far it lies above those that did not."""
 
@@ -74,7 +76,8 @@ def forecast(
     the end is still to come. One value is enough. A curve that became infinite has diverged, and its forecast is NaN.
     Where more curves rise than fall larger values are better; one that exploded to the worse moves no other's forecast.
     One value alone does not tell how far it may move: then all quantiles lie at it.
-    steps: one step or several, counted as the curve's first is 1; a step that a curve has is not forecast but returned.
+    steps: one step or several, up to 10 million, counted as the curve's first is 1; a step that a curve has is not
+    forecast but returned.
     known: (k, T), curves of the same study, k may be 0; those that reached a step in question are learned from.
     configurations, known_configurations: (m, d) and (k, d), in the unit cube, both or neither.
     levels: of the quantiles, in (0, 1). families: see FAMILIES. limits: what the metric cannot leave.
@@ -86,6 +89,8 @@ def forecast(
     wanted = np.atleast_1d(np.asarray(steps))
     if wanted.dtype.kind not in "iu" or wanted.ndim != 1 or not len(wanted) or wanted.min() < 1:
         raise CurveError(f"steps: expected whole numbers of at least 1; got {steps!r}.")
+    if wanted.max() > _FURTHEST:
+        raise CurveError(f"steps: forecasts reach up to step {_FURTHEST}; got {wanted.max()}: count in longer steps.")
     others = _known(known, int(wanted.max()))
     unknown = [family for family in families if family not in FAMILIES]
     if unknown or not families:

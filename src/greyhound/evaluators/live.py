@@ -294,8 +294,9 @@ class LiveTrial:
             parameter: Parameter = declare()
         except SpaceError as error:
             raise SpaceError(f"{name}: {error}") from None
-        value = self.job.suggestions.get(name)
-        if name not in self.job.suggestions or not parameter.contains(value):
+        if name in self.job.suggestions and parameter.contains(self.job.suggestions[name]):
+            value = parameter.canonical(self.job.suggestions[name])
+        else:
             value = parameter.decode(random.Random(f"{self.seed}/{name}").random())
         self._channel.send(Choice(self.number, name, value, parameter.to_dict()))
         self.params[name] = value

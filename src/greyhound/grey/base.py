@@ -149,11 +149,21 @@ def check_finite(values: Series, name: str) -> None:
         )
 
 
-def accumulate(x: Series, order: float = 1.0) -> Series:
+def accumulate(x: ArrayLike, order: float = 1.0) -> Series:
     """The running sum of x of fractional order r, (n,): X(k) = Σᵢ C(k−i+r−1, k−i) x(i); order −r undoes order r.
 
+    Raises GreyError where x is no series of finite numbers, or the order no finite number.
     Source: Wu et al., Communications in Nonlinear Science and Numerical Simulation 18, 2013, definition 1.
     """
+    if isinstance(order, bool) or not isinstance(order, int | float | np.integer | np.floating):
+        raise GreyError(f"order: expected a number, such as 0.5; got {order!r}.")
+    if not np.isfinite(order):
+        raise GreyError(f"order: expected a finite number, such as 0.5; got {order!r}.")
+    return running_sum(check_series(x, 1), float(order))
+
+
+def running_sum(x: Series, order: float) -> Series:
+    """As `accumulate`, of a course that need not be finite."""
     if order == 1:
         return np.cumsum(x)
     lags = np.arange(1, len(x))

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from greyhound.errors import GreyError
-from greyhound.grey.base import Model, Series, accumulate, background, least_squares, response
+from greyhound.grey.base import Model, Series, background, least_squares, response, running_sum
 
 _ORDERS = np.linspace(0.1, 2.0, 20)
 _NARROWINGS = 16
@@ -45,14 +45,14 @@ class FGM11(Model):
 
 
 def _coefficients(x: Series, order: float) -> tuple[float, float]:
-    X = accumulate(x, order)
+    X = running_sum(x, order)
     z = background(X)
     a, b = least_squares([-z, np.ones_like(z)], np.diff(X))
     return a, b
 
 
 def _curve(first: float, order: float, a: float, b: float, count: int) -> Series:
-    values = accumulate(response(first, a, b, np.arange(float(count))), -order)
+    values = running_sum(response(first, a, b, np.arange(float(count))), -order)
     values[0] = first
     return values
 
