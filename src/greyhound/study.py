@@ -275,8 +275,10 @@ class Study:
 
         A configuration may be asked for again and again: each is a replicate with its own seed. Those that the budget
         of trials has no room for wait until it has. Where the training names its parameters itself, one is drawn, with
-        a warning, if the value here is none that it asks for. place: of what several programs ask for as they begin the study
-        at once; the same configuration at the same place counts once.
+        a warning, if the value here is none that it asks for.
+
+        place: of what several programs ask for as they begin the study at once; the same configuration at the same
+        place counts once.
         """
         check_configuration(params)
         self._session.join()
