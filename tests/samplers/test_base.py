@@ -1,11 +1,24 @@
-"""What samplers share: the configurations that were tried."""
+"""What samplers share: when a model begins, and the configurations that were tried."""
+
+import pytest
 
 import greyhound as gh
-from greyhound.samplers.base import tried_keys
+from greyhound.samplers.base import start_size, tried_keys
 
 
 def _keys(study):
     return {study.history.space.key(trial.params) for trial in study.trials}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "budget", "trials"),
+    [(1, None, 5), (7, None, 8), (60, None, 20), (60, 1000, 20), (7, 12, 3), (60, 50, 10), (3, 4, 2)],
+)
+def test_a_model_begins_after_more_trials_than_parameters_but_never_late(parameters, budget, trials):
+    space = gh.Space({f"x{at}": gh.Float(0, 1) for at in range(parameters)})
+    history = gh.Study(space, minimize="loss", budget=budget).history
+    assert start_size(history) == trials
+    assert start_size(history, 33) == 33, "who names a number has it"
 
 
 def test_what_was_tried_grows_with_the_study_and_follows_a_wider_space(tmp_path):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MOST_LISTED = 200_000
 """Spaces and grids of so many configurations, constraints not counted, are listed at most."""
+_LONGEST_START = 20
+"""In spaces of many parameters a model learns from so many trials more than from as many again at random."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,10 @@ def explain(sampler: Any, name: str, history: History) -> str:
 
 
 def start_size(history: History, wanted: int | None = None) -> int:
-    """How many trials come before a model: those wanted, else d + 1, at least 5, at most a fifth of the budget."""
+    """How many trials come before a model: those wanted, else d + 1, from 5 to 20, at most a fifth of the budget."""
     if wanted is not None:
         return wanted
-    usual = max(5, len(history.space) + 1)
+    usual = min(max(5, len(history.space) + 1), _LONGEST_START)
     budget = history.settings.budget.trials if history.settings else None
     return usual if budget is None else max(2, min(usual, -(-budget // 5)))
 

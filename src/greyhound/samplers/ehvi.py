@@ -51,7 +51,7 @@ class EHVI:
     """Expected hypervolume improvement; with one objective, expected improvement.
 
     transforms: of the losses, among "standard", "log" and "copula"; each suggestion draws one. start: trials of a Sobol
-    sequence before the model speaks; by default d + 1 of them, at least 5, at most a fifth of the budget. candidates:
+    sequence before the model speaks; by default d + 1 of them, from 5 to 20, at most a fifth of the budget. candidates:
     random configurations that each search of the acquisition begins with, at least 1.
     """
 

@@ -83,7 +83,7 @@ class GP:
     """A Gaussian process with log expected improvement.
 
     transforms: of the losses, among "standard", "log" and "copula". start: trials of a Sobol sequence
-    before the model speaks; by default d + 1 of them, at least 5, at most a fifth of the budget. candidates: random
+    before the model speaks; by default d + 1 of them, from 5 to 20, at most a fifth of the budget. candidates: random
     configurations that each search of the acquisition begins with, at least 1.
     """
 
