@@ -121,6 +121,21 @@ def test_export_writes_csv_and_json(tuned, greyhound):
     assert [report["step"] for report in data["trials"][0]["reports"]] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(
+    ("given", "code", "told"),
+    [
+        (("train.py", "--command", ""), 4, "error: the command is empty; write the script to run, such as train.py.\n"),
+        (
+            ("train.py:main", "--tensorboard", "logs"), 2,
+            "error: tensorboard: only a script's metrics are read from there; a function reports its own.\n",
+        ),
+    ],
+)  # fmt: skip
+def test_an_option_that_would_do_nothing_is_refused(given, code, told, folder, greyhound):
+    done = greyhound("run", *given, "--space", "space.yaml", "--budget", "1 trials")
+    assert (done.returncode, done.stderr) == (code, told)
+
+
 @pytest.mark.parametrize("command", [("export", "--format", "csv"), ("report",)])
 def test_no_output_is_written_over_a_study(command, tuned, greyhound):
     before = (tuned / "train.db").read_bytes()
