@@ -13,7 +13,7 @@ from typing import TypeAlias
 from greyhound.errors import StudyError
 from greyhound.events import Event
 from greyhound.history import History
-from greyhound.values import show
+from greyhound.values import as_scalar, show
 
 Callback: TypeAlias = Callable[[History, Event], None]
 """Called with the study's history, the event folded in, and the event.
@@ -29,7 +29,8 @@ class Callbacks:
     """The callbacks of one study. StudyError where they are none."""
 
     def __init__(self, callbacks: Sequence[Callback] = ()) -> None:
-        if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks)):
+        given: object = as_scalar(callbacks)  # an array of no dimension is no list
+        if not isinstance(given, Iterable) or not all(map(callable, given)):
             raise StudyError(f"callbacks: give a list of functions of a history and an event; got {show(callbacks)}.")
         self._callbacks = list(callbacks)
         self._failed: set[int] = set()

@@ -63,7 +63,8 @@ class Files:
     """
 
     def __init__(self, folder: Path | None, quota_bytes: int | None) -> None:
-        if isinstance(quota_bytes, bool) or not isinstance(quota_bytes, int | float | None) or (quota_bytes or 0) < 0:
+        wrong = isinstance(quota_bytes, bool) or not isinstance(quota_bytes, int | float | None)
+        if wrong or not (quota_bytes or 0) >= 0:  # as nan is not
             raise StudyError(f"checkpoint_quota must be a number of bytes, or None; got {show(quota_bytes)}.")
         self._folder = None if folder is None else folder.absolute()  # trainings may change the current folder
         self._quota_bytes = quota_bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 
 from greyhound.budget import Budget
 from greyhound.errors import GreyhoundError, SpaceError, StorageError, StudyError
+from greyhound.evaluators.reporting import LARGEST_STEP
 from greyhound.migration import migrate
 from greyhound.space import Space
 from greyhound.trial import Limit, Objective
-from greyhound.values import as_choice, as_json, show
+from greyhound.values import as_choice, as_json, as_scalar, is_int, show
 
 _FIRST = 3
 """So many of the best configurations of an earlier study are tried first."""
@@ -208,10 +210,12 @@ def read_objectives(maximize: str | Sequence[str], minimize: str | Sequence[str]
 
 
 def _names(value: str | Sequence[str], what: str) -> list[str]:
-    names = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+    given: Any = as_scalar(value)  # an array of no dimension is no list
+    one = isinstance(given, str | Mapping | set) or not isinstance(given, Iterable)
+    names: list[Any] = [given] if one else list(given)
     for name in names:
         if not isinstance(name, str) or not name.strip():
-            raise StudyError(f"{what}: write the name of a metric, or a list of names; got {value!r}.")
+            raise StudyError(f"{what}: write the name of a metric, or a list of names; got {show(value)}.")
     return names
 
 
@@ -258,8 +262,10 @@ def read_seed(seed: Any) -> int:
 
 def read_max_steps(steps: int | None) -> int | None:
     """The length of a training, checked."""
-    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
-        raise StudyError(f"max_steps must be a whole number of at least 1, or None; got {steps!r}.")
+    if steps is not None and not (is_int(steps) and 1 <= steps <= LARGEST_STEP):
+        raise StudyError(
+            f"max_steps must be a whole number of at least 1, at most {LARGEST_STEP}, or None; got {show(steps)}."
+        )
     return steps
 
 
@@ -272,8 +278,8 @@ def read_folder(folder: Any) -> Path:
 
 def read_devices(devices: Any) -> float:
     """StudyError where it is no number above 0."""
-    if isinstance(devices, bool) or not isinstance(devices, int | float) or not 0 < devices < float("inf"):
-        raise StudyError(f"devices_per_trial must be a number above 0; got {devices!r}.")
+    if isinstance(devices, bool) or not isinstance(devices, int | float) or not 0 < devices <= sys.float_info.max:
+        raise StudyError(f"devices_per_trial must be a number above 0; got {show(devices)}.")
     return float(devices)
 
 

@@ -42,4 +42,5 @@ def scheduler_name(settings: Settings) -> str:
 
 
 def _resolved(scheduler: Any, settings: Settings) -> Any:
-    return schedulers.choose(settings.max_steps, len(settings.objectives)) if scheduler == "auto" else scheduler
+    auto = isinstance(scheduler, str) and scheduler == "auto"
+    return schedulers.choose(settings.max_steps, len(settings.objectives)) if auto else scheduler

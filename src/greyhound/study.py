@@ -126,7 +126,7 @@ class Study:
             devices=read_devices(devices_per_trial),
         )
         wanted = replace(wanted, test=read_test(test, wanted.objectives, wanted.limits))
-        if warm_start:
+        if not isinstance(warm_start, list | tuple | None) or warm_start:
             from greyhound.warm import read_known
 
             wanted = replace(wanted, known=read_known(warm_start, space, wanted.objectives, wanted.limits))

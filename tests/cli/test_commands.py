@@ -121,6 +121,32 @@ def test_export_writes_csv_and_json(tuned, greyhound):
     assert [report["step"] for report in data["trials"][0]["reports"]] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(
+    ("given", "code", "told"),
+    [
+        (("train.py", "--command", ""), 4, "error: the command is empty; write the script to run, such as train.py.\n"),
+        (
+            ("train.py:main", "--tensorboard", "logs"), 2,
+            "error: tensorboard: only a script's metrics are read from there; a function reports its own.\n",
+        ),
+    ],
+)  # fmt: skip
+def test_an_option_that_would_do_nothing_is_refused(given, code, told, folder, greyhound):
+    done = greyhound("run", *given, "--space", "space.yaml", "--budget", "1 trials")
+    assert (done.returncode, done.stderr) == (code, told)
+
+
+@pytest.mark.parametrize("command", [("export", "--format", "csv"), ("report",)])
+def test_no_output_is_written_over_a_study(command, tuned, greyhound):
+    before = (tuned / "train.db").read_bytes()
+    done = greyhound(command[0], "train.db", *command[1:], "--output", "train.db")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: train.db: cannot be written: it is a database, maybe a study's; give another name.\n"
+    )
+    assert (tuned / "train.db").read_bytes() == before
+
+
 @pytest.mark.parametrize("command", ["export", "report"])
 @pytest.mark.parametrize(
     ("output", "told"), [("none/x.csv", "No such file or directory"), ("made.csv", "Is a directory")]

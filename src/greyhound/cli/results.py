@@ -24,6 +24,8 @@ from greyhound.storage import Journal, folder_beside, study_names
 from greyhound.study import Study
 from greyhound.values import listed
 
+_SQLITE = b"SQLite format 3"
+
 
 def best(study: StudyArgument, name: NameOption = None, as_json: JsonOption = False) -> None:
     """Print the best configuration, or the Pareto front where there are several objectives.
@@ -232,8 +234,15 @@ def _report_path(study: Study) -> Path:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What keeps a file from being written, as a StudyError."""
+    """What keeps a file from being written, as a StudyError; a database, such as a study's, is never written over."""
     try:
+        if path.is_file() and _holds_database(path):
+            raise StudyError(f"{path}: cannot be written: it is a database, maybe a study's; give another name.")
         yield
     except OSError as error:
         raise StudyError(f"{path}: cannot be written: {error.strerror or error}.") from error
+
+
+def _holds_database(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE

@@ -87,7 +87,7 @@ def run(
         "cores_per_trial": cores_per_trial, "trial_timeout": trial_timeout, "sampler": sampler,
         "scheduler": scheduler, "audit": audit, "seed": seed, "warm_start": warm_start, "storage": storage,
         "name": name,
-        "command": split_command(command, "--command") if command else None, "tensorboard": tensorboard,
+        "command": split_command(command, "--command") if command is not None else None, "tensorboard": tensorboard,
         "finals": finals, "test": test, "folds": folds, "repeats": repeats,
     }  # fmt: skip
     settings = read_study_file(Path(target)) if target.endswith((".yaml", ".yml")) else {}
@@ -221,6 +221,8 @@ def _evaluator(target: str, settings: dict[str, Any], arguments: list[str]) -> E
         )
     if arguments:
         raise StudyError(f"{arguments[0]!r}: only scripts take arguments, not functions.")
+    if tensorboard is not None:
+        raise StudyError("tensorboard: only a script's metrics are read from there; a function reports its own.")
     return from_target(function)
 
 
