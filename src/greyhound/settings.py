@@ -11,11 +11,10 @@ from typing import Any
 
 from greyhound.budget import Budget
 from greyhound.errors import GreyhoundError, SpaceError, StorageError, StudyError
-from greyhound.evaluators.reporting import LARGEST_STEP
 from greyhound.migration import migrate
 from greyhound.space import Space
 from greyhound.trial import Limit, Objective
-from greyhound.values import as_choice, as_json, as_scalar, is_int, show
+from greyhound.values import LARGEST_WHOLE, as_choice, as_json, as_scalar, is_int, show
 
 _FIRST = 3
 """So many of the best configurations of an earlier study are tried first."""
@@ -262,9 +261,9 @@ def read_seed(seed: Any) -> int:
 
 def read_max_steps(steps: int | None) -> int | None:
     """The length of a training, checked."""
-    if steps is not None and not (is_int(steps) and 1 <= steps <= LARGEST_STEP):
+    if steps is not None and not (is_int(steps) and 1 <= steps <= LARGEST_WHOLE):
         raise StudyError(
-            f"max_steps must be a whole number of at least 1, at most {LARGEST_STEP}, or None; got {show(steps)}."
+            f"max_steps must be a whole number of at least 1, at most {LARGEST_WHOLE}, or None; got {show(steps)}."
         )
     return steps
 

@@ -10,6 +10,8 @@ from typing import Any, TypeGuard
 
 from greyhound.errors import SpaceError
 
+LARGEST_WHOLE = 2**53
+"""Above it a float, as JSON has them, leaves out whole numbers."""
 _SCALARS = (str, int, float, bool, type(None))
 
 

@@ -19,15 +19,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from greyhound.errors import StudyError
-from greyhound.values import show
+from greyhound.values import LARGEST_WHOLE, show
 
 if TYPE_CHECKING:
     from greyhound.evaluators.live import LiveTrial
 
 LINE = "GREYHOUND_LINE"
 PARAMS = "GREYHOUND_PARAMS"
-LARGEST_STEP = 2**53
-"""Above it a float, as JSON has them, leaves out whole numbers."""
 
 _trials: list[LiveTrial] = []  # those that this process trains, the innermost last
 
@@ -87,7 +85,7 @@ def checked(call: str, step: Any, metrics: Mapping[str, Any]) -> tuple[int, dict
         whole = -1 if isinstance(step, bool) else operator.index(step)
     except TypeError:
         whole = -1
-    if not 0 <= whole <= LARGEST_STEP:
+    if not 0 <= whole <= LARGEST_WHOLE:
         raise StudyError(f"{call}: the step must be a whole number of at least 0; got {show(step)}.")
     if not metrics:
         raise StudyError(f"{call}: there are no metrics; write them by name, as in {call}(3, score=0.9).")

@@ -35,12 +35,12 @@ from greyhound._lazy import require
 from greyhound.errors import EvaluationError, GreyhoundError, StudyError, TrialEnded
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.outcomes import completed, raised
-from greyhound.evaluators.reporting import LARGEST_STEP, LINE, PARAMS
+from greyhound.evaluators.reporting import LINE, PARAMS
 from greyhound.evaluators.tensorboard import EventFiles
 from greyhound.jobs import Channel, Job, Outcome
 from greyhound.memory import memory_kills, says_out_of_memory
 from greyhound.trial import TrialState
-from greyhound.values import show
+from greyhound.values import LARGEST_WHOLE, show
 
 _TAIL_LINES = 40
 _POLL_S = 0.5
@@ -349,7 +349,7 @@ def _metrics(line: str, step_names: Sequence[str]) -> tuple[int | None, dict[str
     if not any(name in found for name in step_names):
         return (None, metrics) if metrics else None
     given = [numbers[name] for name in step_names if name in numbers]
-    steps = [int(step) for step in given if step.is_integer() and 0 <= step <= LARGEST_STEP]
+    steps = [int(step) for step in given if step.is_integer() and 0 <= step <= LARGEST_WHOLE]
     return (steps[0], metrics) if steps else None
 
 
