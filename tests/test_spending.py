@@ -53,7 +53,7 @@ def test_time_passes_only_for_who_drives_the_study():
     history = a_history("50 s")
     assert used_up(history, 151.0, driven=True) == "the budget of 50 s is used up"
     assert used_up(history, 151.0, driven=False) is None
-    assert used_up(a_history("45 gpu-seconds"), 151.0, driven=True) is not None
+    assert used_up(a_history("45 gpu-seconds"), 151.0, driven=True) == "the budget of 45 s of device time is used up"
     assert used_up(a_history("45 gpu-seconds"), 151.0, driven=False) is None
 
 

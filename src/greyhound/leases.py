@@ -120,7 +120,7 @@ def present() -> Iterator[None]:
         place.close()
 
 
-def give_way(stop: Callable[[], None] | None = None, go_on: Callable[[], None] | None = None) -> None:
+def give_way(stop: Callable[[], object] | None = None, go_on: Callable[[], object] | None = None) -> None:
     """Called where a training may stand still: let somebody measure who waits to.
 
     stop, go_on: called before and after, where something else has to stand still too.

@@ -20,12 +20,16 @@ class Registry:
     """The plug-ins of one seam. seam: what they are ("sampler"). table: "module:Class" by name.
 
     combined: the class that makes one plug-in of several: "a+b" stands for it with parts=("a", "b").
+    chosen: a name that stands for one of them, which is chosen by the settings of a study.
     """
 
-    def __init__(self, seam: str, table: Mapping[str, str], combined: str | None = None) -> None:
+    def __init__(
+        self, seam: str, table: Mapping[str, str], combined: str | None = None, chosen: str | None = None
+    ) -> None:
         self.seam = seam
         self._table = dict(table)
         self._combined = combined
+        self._chosen = chosen
 
     def names(self) -> list[str]:
         """The names of all plug-ins, those of other packages included."""
@@ -38,9 +42,10 @@ class Registry:
         for point in self._points():
             if point.name == name:
                 return point.load()
-        close = difflib.get_close_matches(name, self.names(), n=1)
+        known = sorted({*self.names(), *([self._chosen] if self._chosen else [])})
+        close = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise StudyError(f"there is no {self.seam} {name!r}; there are {', '.join(self.names())}.{hint}")
+        raise StudyError(f"there is no {self.seam} {name!r}; there are {', '.join(known)}.{hint}")
 
     def make(self, wanted: Any) -> Any:
         """An instance from a name, a table of name and options, or an instance; StudyError for anything else."""

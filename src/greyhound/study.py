@@ -498,7 +498,8 @@ class Study:
     def write_report(self, path: str | Path, commands: Sequence[str] = ()) -> Path:
         """Write all of it into one HTML file that opens without a network; its path.
 
-        commands: how to go on with the study, as the report should tell.
+        commands: how to go on with the study, as the report should tell. StudyError where it cannot be written, or
+        where there is a database, such as the study's own.
         """
         from greyhound.analysis.report import write_report
 

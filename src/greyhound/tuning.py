@@ -36,7 +36,7 @@ from greyhound.space import Space
 from greyhound.storage import Journal
 from greyhound.study import Study
 from greyhound.trial import TrialState, Verdict
-from greyhound.values import show
+from greyhound.values import is_int, show
 
 _WORKER_OPTIONS = ("workers", "gpus_per_trial", "cores_per_trial", "trial_timeout_s")
 _TICK_S = 0.2
@@ -249,6 +249,8 @@ def make_executor(
                 "write workers=1 to have it ended.",
                 stacklevel=3,
             )
+        if cores_per_trial is not None and not (is_int(cores_per_trial) and cores_per_trial >= 1):
+            raise StudyError(f"cores_per_trial: write a whole number from 1; got {cores_per_trial!r}.")
         return Serial(evaluator)
     return Processes(
         evaluator,

@@ -136,6 +136,25 @@ def test_an_option_that_would_do_nothing_is_refused(given, code, told, folder, g
     assert (done.returncode, done.stderr) == (code, told)
 
 
+def test_an_ending_in_capitals_is_one_too(tuned, greyhound):
+    assert greyhound("export", "train.db", "--output", "TRIALS.CSV").returncode == 0
+    assert (tuned / "TRIALS.CSV").read_text() == greyhound("export", "train.db").stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("--workers", "9" * 5000), "--workers must be a whole number of at least 1 and at most 6 digits, "),
+        (("--workers", "serial", "--cores-per-trial", "0"), "cores_per_trial: write a whole number from 1; got 0.\n"),
+        (("--scheduler", "foo"), "there is no scheduler 'foo'; there are asha, auto, freeze_thaw, "),
+    ],
+)  # fmt: skip
+def test_an_option_out_of_range_is_told_in_a_sentence(given, told, folder, greyhound):
+    done = greyhound("run", "train.py", *given, "--space", "space.yaml", "--maximize", "score", "--budget", "1 trials")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {told}")
+
+
 @pytest.mark.parametrize("command", [("export", "--format", "csv"), ("report",)])
 def test_no_output_is_written_over_a_study(command, tuned, greyhound):
     before = (tuned / "train.db").read_bytes()

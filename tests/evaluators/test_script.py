@@ -730,23 +730,87 @@ def test_an_error_on_the_line_to_the_study_leaves_no_script_behind(program, job,
     assert has_ended(int(Path("pid").read_text()))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux to end the script with its worker")
-def test_a_script_dies_with_its_worker(program, tmp_path):
-    program("import os, time\nopen('new', 'w').write(str(os.getpid()))\nos.rename('new', 'pid')\ntime.sleep(60)")
-    worker = """
+@pytest.mark.parametrize("command", [["train.py"], ["sh", "-c", "python3 train.py; true"]], ids=["alone", "in a shell"])
+@pytest.mark.parametrize("session", [False, True], ids=["of its session", "of another session"])
+def test_a_script_dies_with_its_worker_and_so_does_what_it_started(command, session, program):
+    program(
+        f"""
+        import os, subprocess, time
+        child = subprocess.Popen(["sleep", "60"], start_new_session={session})
+        open("new", "w").write(" ".join(map(str, [os.getppid(), os.getpid(), child.pid])))
+        os.rename("new", "pids")
+        time.sleep(60)
+        """
+    )
+    worker = f"""
         from greyhound.evaluators.script import Script
         from greyhound.jobs import Job
-        Script(("train.py",))(Job(3, {}, 7, objectives=("score",)), None)
+        Script({command})(Job(3, {{}}, 7, objectives=("score",)), None)
     """
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(worker)])
     until = time.monotonic() + 20
-    while not Path("pid").exists() and time.monotonic() < until:
+    while not Path("pids").exists() and time.monotonic() < until:
         time.sleep(0.01)
-    pid = int(Path("pid").read_text())
-    assert not has_ended(pid)
+    pids = [int(pid) for pid in Path("pids").read_text().split()]
+    assert not any(has_ended(pid) for pid in pids)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert ends(pid)
+    assert all(ends(pid) for pid in pids)
+
+
+def test_a_script_that_cannot_be_started_is_told_in_a_sentence(job, line, tmp_path):
+    empty = tmp_path / "train"
+    empty.touch(mode=0o755)
+    outcome = Script((str(empty),))(job(), line)
+    assert (outcome.state, outcome.error) == (
+        TrialState.FAILED,
+        f"{empty}: cannot be started: Exec format error.",
+    )
+
+
+SAVES_BEHIND_A_SHELL = """
+    import os, signal, sys, time
+    def leave(*_):
+        time.sleep(0.5)
+        open("saved", "w").close()
+        sys.exit(0)
+    signal.signal(signal.SIGTERM, leave)
+    open("pid", "w").write(str(os.getpid()))
+    print('{"step": 1, "score": 0.5}', flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_training_behind_a_shell_has_saved_when_its_trial_is_paused(program, job, make_line):
+    program(SAVES_BEHIND_A_SHELL)
+    behind = Script(("sh", "-c", "python3 train.py; true"))
+    assert behind(job(until=1), make_line(lambda step: Answer(Verdict.PAUSE))).state is TrialState.PAUSED
+    assert Path("saved").exists()
+    assert has_ended(int(Path("pid").read_text()))
+
+
+def test_a_training_behind_a_shell_that_does_not_listen_is_killed(program, job, make_line, monkeypatch):
+    monkeypatch.setattr(script, "_PATIENCE_S", 0.2)
+    program(SAVES_BEHIND_A_SHELL.replace("time.sleep(0.5)", "time.sleep(60)"))
+    behind = Script(("sh", "-c", "python3 train.py; true"))
+    assert behind(job(until=1), make_line(lambda step: STOP)).state is TrialState.STOPPED
+    assert ends(int(Path("pid").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("end", "state"),
+    [("sys.exit(1)", TrialState.FAILED), ("os.kill(os.getpid(), signal.SIGKILL)", TrialState.LOST)],
+)
+def test_a_script_that_fails_leaves_nothing_behind(end, state, program, job, line):
+    evaluator = program(
+        f"""
+        import os, signal, subprocess, sys
+        open("child", "w").write(str(subprocess.Popen(["sleep", "60"]).pid))
+        {end}
+        """
+    )
+    assert evaluator(job(), line).state is state
+    assert ends(int(Path("child").read_text()))
 
 
 def test_ctrl_c_on_the_terminal_does_not_reach_the_script(program, job, line):

@@ -214,6 +214,21 @@ def test_run_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path):
         assert loop.outcome(1).state is TrialState.COMPLETED
 
 
+def test_what_lost_its_own_parent_ends_with_the_group_that_a_run_started(tmp_path):
+    def lingers(job, channel):
+        group = subprocess.Popen(
+            ["sh", "-c", "(sleep 600 & echo $!); exec sleep 600"], stdout=subprocess.PIPE, start_new_session=True
+        )
+        (job.directory / "orphan").write_text(group.stdout.readline().decode())
+        time.sleep(600)
+
+    with loop_on(one(lingers, trial_timeout_s=3.0)) as loop:
+        loop.run(Job(0, {}, seed=0, directory=tmp_path))
+        assert loop.outcome(0).state is TrialState.TIMED_OUT
+        orphan = int((tmp_path / "orphan").read_text())
+        eventually(lambda: not _lives(orphan))
+
+
 def test_time_out_counts_from_the_start_of_each_run():
     with loop_on(one(trial_timeout_s=4.0)) as loop:
         loop.run(*(do(number, sleep=1.1) for number in range(4)))

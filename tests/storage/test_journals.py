@@ -56,9 +56,14 @@ def test_a_database_server_without_a_study_is_told(postgresql_url):
 
 def end_of_waiting(connection, where):
     """End the connection to the server that waits `where`, once there is one."""
-    ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = %s AND pid != %s"
+    wait_for(connection, where, "count(pg_terminate_backend(pid))")
+
+
+def wait_for(connection, where, asked="count(*)"):
+    """Until somebody waits `where` on the server. asked: what is selected of who does so."""
+    query = f"SELECT {asked} FROM pg_stat_activity WHERE wait_event = %s AND pid != %s"
     deadline = time.monotonic() + 30.0
-    while not connection.exec_driver_sql(ended, (where, own_number(connection))).scalar_one():
+    while not connection.exec_driver_sql(query, (where, own_number(connection))).scalar_one():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -118,15 +123,6 @@ def test_who_waited_for_another_writes_behind_it_whatever_the_server_isolates(po
             assert sorted(position.result(timeout=60.0) for position in positions) == [1, 2]
         finally:
             server.exec_driver_sql("ALTER ROLE greyhound RESET default_transaction_isolation")
-
-
-def wait_for(connection, where):
-    """Until somebody waits `where` on the server."""
-    found = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = %s AND pid != %s"
-    deadline = time.monotonic() + 30.0
-    while not connection.exec_driver_sql(found, (where, own_number(connection))).scalar_one():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_forks_of_a_process_have_connections_of_their_own(postgresql_url):

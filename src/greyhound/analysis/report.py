@@ -18,6 +18,7 @@ from greyhound.analysis.figures import figures
 from greyhound.analysis.finals import Finalist, counted, ends, finals
 from greyhound.analysis.importance import importance
 from greyhound.budget import duration
+from greyhound.outputs import write
 from greyhound.registry import named
 from greyhound.settings import goals
 from greyhound.trial import FAILED_STATES, Trial, TrialState
@@ -48,6 +49,7 @@ def write_report(
 
     title: what the study is called. commands: how to go on with it. checkpoint: the winner's file. strategy: the
     sampler in a line. scheduler: the name of the one that "auto" took. audit: what an audit of early stopping found.
+    StudyError where it cannot be written, or where there is a database.
     """
     import jinja2
     from plotly.offline import get_plotlyjs
@@ -65,7 +67,7 @@ def write_report(
         checkpoint=str(checkpoint) if checkpoint is not None else None,
         **_content(history, strategy, scheduler, audit),
     )
-    path.write_text(text, encoding="utf-8")
+    write(path, text)
     return path
 
 

@@ -13,6 +13,9 @@ from greyhound.errors import StudyError
 from greyhound.events import Event
 from greyhound.history import History
 from greyhound.storage import Journal, open_journal
+from greyhound.values import show
+
+_MOST_DIGITS = 6
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Study file, database URL, or study.yaml.")]
 NameOption = Annotated[str | None, typer.Option(help="The study within its file, where there are several.")]
@@ -82,6 +85,9 @@ def worker_count(text: str | None) -> int | str | None:
     """What --workers says, checked."""
     if text is None or text in ("auto", "serial"):
         return text
-    if not text.isdecimal() or int(text) < 1:
-        raise StudyError(f"--workers must be a whole number of at least 1, auto or serial; got {text!r}.")
+    if not (text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) >= 1):
+        raise StudyError(
+            f"--workers must be a whole number of at least 1 and at most {_MOST_DIGITS} digits, auto or serial; "
+            f"got {show(text)}."
+        )
     return int(text)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from greyhound import cli, compressing
+from greyhound.cli.arguments import worker_count
 from greyhound.deploy.compression import QUANTIZATIONS, Compression
 from greyhound.deploy.depth import stacks
 from greyhound.errors import StudyError
@@ -82,7 +83,7 @@ def compress(
         ),
         budget=budget,
         output=output or target.with_name(f"{target.stem}-compressed.pt2"),
-        workers=int(workers) if workers.isdecimal() else workers,
+        workers=worker_count(workers) or "auto",
         threads=threads,
         seed=seed,
         storage=storage or target.with_name(f"{target.stem}-compress.db"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -20,11 +18,10 @@ from greyhound.display import how_to_continue
 from greyhound.errors import StudyError
 from greyhound.files import folder_of
 from greyhound.history import History
+from greyhound.outputs import write
 from greyhound.storage import Journal, folder_beside, study_names
 from greyhound.study import Study
 from greyhound.values import listed
-
-_SQLITE = b"SQLite format 3"
 
 
 def best(study: StudyArgument, name: NameOption = None, as_json: JsonOption = False) -> None:
@@ -94,7 +91,7 @@ def export(
 
     Example: greyhound export train.db --output trials.csv
     """
-    form = form or (output.suffix.removeprefix(".") if output is not None else "csv")
+    form = form or (output.suffix.removeprefix(".").lower() if output is not None else "csv")
     writers = {"csv": table.to_csv, "json": table.to_json}
     if form not in writers:
         raise StudyError(f"export: --format must be csv or json; got {form!r}.")
@@ -102,8 +99,7 @@ def export(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        with writing(output):
-            output.write_text(text, encoding="utf-8")
+        write(output, text)
         typer.echo(f"wrote {output}")
 
 
@@ -219,8 +215,7 @@ def write_report(study: Study, path: Path | None = None) -> Path:
     """
     path = path or _report_path(study)
     command = how_to_continue(study)
-    with writing(path):
-        return study.write_report(path, [command] if command is not None and study.settings.resumable else [])
+    return study.write_report(path, [command] if command is not None and study.settings.resumable else [])
 
 
 def _report_path(study: Study) -> Path:
@@ -230,19 +225,3 @@ def _report_path(study: Study) -> Path:
         return Path(f"{name}.html")
     file = Path(study.storage)
     return file.with_name(f"{file.stem}.html" if study.only_one else f"{file.stem}-{name}.html")
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """What keeps a file from being written, as a StudyError; a database, such as a study's, is never written over."""
-    try:
-        if path.is_file() and _holds_database(path):
-            raise StudyError(f"{path}: cannot be written: it is a database, maybe a study's; give another name.")
-        yield
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be written: {error.strerror or error}.") from error
-
-
-def _holds_database(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_SQLITE)) == _SQLITE

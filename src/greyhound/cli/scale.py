@@ -9,11 +9,11 @@ import typer
 
 from greyhound import cli, scaling
 from greyhound.budget import parse_seconds
-from greyhound.cli.arguments import default_stem
-from greyhound.cli.results import writing
+from greyhound.cli.arguments import default_stem, worker_count
 from greyhound.cli.studyfile import read_space_file
 from greyhound.errors import EvaluationError, StudyError
 from greyhound.evaluators.script import Script
+from greyhound.outputs import write
 
 
 def scale(
@@ -58,7 +58,7 @@ def scale(
         size_parameter=size_parameter,
         storage=storage or f"{default_stem(target)}-scale.db",
         progress=False if quiet else "auto",
-        workers=int(workers) if workers.isdecimal() else workers,
+        workers=worker_count(workers) or "auto",
         gpus_per_trial=gpus_per_trial,
         trial_timeout_s=parse_seconds(trial_timeout, "trial_timeout"),
         maximize=maximize or (),
@@ -75,8 +75,7 @@ def scale(
     for line in scaling.report(found, size_parameter):
         typer.echo(line)
     if output is not None:
-        with writing(output):
-            output.write_text(found.space.to_yaml(), encoding="utf-8")
+        write(output, found.space.to_yaml())
         typer.echo(f"# wrote {output}; try it: greyhound run {target} --space {output}")
 
 

@@ -4,7 +4,8 @@ Parameters become flags, or fill a template; no shell is involved. Metrics come 
 standard output, from `greyhound.report` inside of the script, or from TensorBoard's event files. A script
 that calls `greyhound.report` is told there when to end; another is terminated.
 
-It runs in a session of its own, so that Ctrl-C on the terminal does not reach it, and dies with its worker.
+It runs in a session of its own, so that Ctrl-C on the terminal does not reach it, and dies with its worker. So does
+what it started; after a script that failed or was told to go no further, nothing of it is left either.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from typing import Any, ClassVar, TextIO
 
 from greyhound import leases
 from greyhound._lazy import require
+from greyhound.descendants import Watcher, kill_descendants, kill_group
 from greyhound.errors import EvaluationError, GreyhoundError, StudyError, TrialEnded
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.outcomes import completed, raised
@@ -44,13 +46,12 @@ from greyhound.values import LARGEST_WHOLE, show
 
 _TAIL_LINES = 40
 _POLL_S = 0.5
+_LEFT_BEHIND_POLL_S = 0.02
 _PATIENCE_S = 10.0
 _STEP_NAMES = ("step", "epoch")
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 _LINE_BREAK = re.compile(r"(\r\n|\n|\r)")
 _OWN_PLACEHOLDERS = ("params_json", "seed", "directory", "max_steps", "trial", "fold", "folds", "repeat")
-_DIE_WITH_PARENT = "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);os.execvp(sys.argv[1],sys.argv[1:])"
-"""Asks Linux for SIGKILL when the worker dies (prctl PR_SET_PDEATHSIG), then becomes the script."""
 
 
 @dataclass(frozen=True)
@@ -163,24 +164,30 @@ class _Run:
         self._memory_kills = memory_kills()
         ours, theirs = socket.socketpair()
         command = script.words(trial.job)
-        if sys.platform == "linux":
-            command = [sys.executable, "-S", "-c", _DIE_WITH_PARENT, *command]
+        self._watcher = Watcher()
         environment = {
             **os.environ,
             LINE: str(theirs.fileno()),
             PARAMS: json.dumps(dict(trial.params)),
             "PYTHONUNBUFFERED": "1",
         }
-        self._process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-        )
-        theirs.close()
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            self._watcher.dismiss()
+            ours.close()
+            raise EvaluationError(f"{command[0]}: cannot be started: {getattr(error, 'strerror', error)}.") from error
+        finally:
+            theirs.close()
+        self._watcher.watch(self._process.pid)
         self._line = ours
         for source, lines in (
             (self._process.stdout, _Lines(self._printed, sys.stdout)),
@@ -196,9 +203,12 @@ class _Run:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, TrialEnded | GreyhoundError):
             self._end()
-        if self._process.poll() is None:
-            self._signal(signal.SIGKILL)
+        if error is not None or self._process.poll() != 0:  # whoever trains next must not meet what it started
+            if self._process.poll() is None:
+                kill_descendants(self._process.pid)
+            kill_group(self._process.pid)
             self._process.wait()
+        self._watcher.dismiss()
         self._selector.close()
         self._line.close()
         for stream in (self._process.stdout, self._process.stderr):
@@ -244,8 +254,15 @@ class _Run:
         if not self._asks:
             self._signal(signal.SIGTERM)
         until = time.monotonic() + _PATIENCE_S
-        while self._listen() and time.monotonic() < until:
+        while (self._listen() or self._left_behind()) and time.monotonic() < until:
             pass
+
+    def _left_behind(self) -> bool:
+        """Whether what the script started outlives it, as a training behind a shell that saves; waits a moment then."""
+        left = self._signal(0)
+        if left:
+            time.sleep(_LEFT_BEHIND_POLL_S)
+        return left
 
     def _listen(self) -> bool:
         """Take in what the script says, or wait for it a while; False when it has ended and said all."""
@@ -297,9 +314,13 @@ class _Run:
         with contextlib.suppress(OSError):
             self._line.sendall(b"continue\n")
 
-    def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
+    def _signal(self, number: int) -> bool:
+        """Signal the script and what it started; whether there was any of them."""
+        try:
             os.killpg(self._process.pid, number)
+        except (ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+            return False
+        return True
 
 
 class _Lines:

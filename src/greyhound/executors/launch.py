@@ -22,9 +22,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
 
+from greyhound.descendants import kill_descendants
 from greyhound.executors.devices import Lease, environment
 from greyhound.executors.pickling import pickled
-from greyhound.executors.worker import kill_descendants
 from greyhound.jobs import Evaluator, Job
 from greyhound.memory import memory_kills
 from greyhound.trial import TrialState

@@ -36,6 +36,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from greyhound import leases
+from greyhound.descendants import kill_descendants
 from greyhound.executors.endings import bind_forks, shield_from_signals
 from greyhound.jobs import Answer, Channel, Evaluator, Job, Message, Outcome
 from greyhound.trial import TrialState
@@ -130,26 +131,6 @@ def run(evaluator: Evaluator, job: Job, channel: Channel, begun: Callable[[], No
     except BaseException:
         outcome = Outcome(job.number, TrialState.FAILED, error=traceback.format_exc())
     return replace(outcome, number=job.number, seconds=outcome.seconds or time.monotonic() - started)
-
-
-def kill_descendants(pid: int) -> None:
-    """Kill all processes that process `pid` started, and those that they did."""
-    if _childless(pid):
-        return
-    import psutil
-
-    with contextlib.suppress(psutil.Error):
-        for process in psutil.Process(pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-
-
-def _childless(pid: int) -> bool:
-    """Whether Linux says that the process has no children; False where it can't be asked so."""
-    with contextlib.suppress(OSError):
-        tasks = Path(f"/proc/{pid}/task").iterdir()
-        return not any((task / "children").read_text() for task in tasks)
-    return False
 
 
 class _Line:

@@ -18,6 +18,7 @@ REGISTRY = Registry(
         "pbt": "greyhound.schedulers.pbt:PBT",
         "racing": "greyhound.schedulers.racing:Racing",
     },
+    chosen="auto",
 )
 
 
