@@ -61,6 +61,8 @@ def test_every_budget_says_what_is_left():
     history = a_history("5 trials, 100 steps, 1 gpu-hours")
     assert time_left(history, 151.0) == "2 of 5 trials, 12 of 100 steps, 59 min 10 s of device time left"
     assert time_left(a_history(), 151.0) == ""
+    assert time_left(a_history("50 s, 45 gpu-seconds"), 151.0) == "0 s left, 0 s of device time left"
+    assert time_left(a_history("53 s"), 151.0) == "2 s left"
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,9 @@ def test_before_any_step_the_pace_is_not_known():
     settings = Settings(objectives=(Objective("accuracy", True),), budget=Budget.parse("100 s"))
     assert steps_in_all(History.of([ev.Declared(100.0, settings.to_json())])) is None
     assert steps_in_all(History()) is None
+    assert used_up(History(), 151.0, driven=True) is None
+    at_once = [ev.Started(100.0, 0, {}, 1, "sobol", "a"), ev.Reported(100.0, 0, 9, {"accuracy": 0.5})]
+    assert steps_in_all(History.of([ev.Declared(100.0, settings.to_json()), *at_once])) is None
 
 
 def test_once_finals_have_begun_the_whole_budget_counts():

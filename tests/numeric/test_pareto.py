@@ -25,6 +25,8 @@ def test_the_hypervolume_is_the_area_up_to_the_reference():
 def test_crowding_is_the_distance_between_the_neighbours():
     points = np.array([[0.0, 1.0], [0.5, 0.75], [1.0, 0.0]])
     assert pareto.crowding(points).tolist() == [np.inf, 2.0, np.inf]
+    uneven = np.array([[0.5, 0.75], [1.0, 0.0], [0.0, 1.0], [0.625, 0.25]])
+    assert pareto.crowding(uneven).tolist() == [0.625 + 0.75, np.inf, np.inf, 0.5 + 0.75]
 
 
 def test_costs_put_fronts_in_order_and_within_a_front_the_larger_share():
@@ -42,6 +44,15 @@ def test_the_order_does_not_depend_on_the_units_of_the_objectives(objectives):
     others = points * 10.0 ** rng.integers(-6, 7, objectives) + rng.normal(size=objectives)
     assert pareto.costs(others) == pytest.approx(pareto.costs(points), rel=1e-6)
     assert pareto.crowding(others) == pytest.approx(pareto.crowding(points), rel=1e-6)
+
+
+@pytest.mark.parametrize("objectives", [2, 3, 8])
+def test_costs_are_the_front_less_a_share_below_one_and_the_largest_share_is_the_same_on_every_front(objectives):
+    points = np.random.default_rng(0).random((60, objectives))
+    fronts, costs = pareto.ranks(points), pareto.costs(points)
+    assert (costs <= fronts).all()
+    lowest = [costs[fronts == front].min() - front for front in range(fronts.max() + 1)]
+    assert lowest == pytest.approx([-0.999] * len(lowest))
 
 
 @pytest.mark.parametrize("objectives", [2, 3, 5, 8])

@@ -74,6 +74,8 @@ def test_a_loss_that_exploded_does_not_stretch_the_front():
     worst = to_beat(history, finals(history)).worst
     assert 0.58 <= worst[0] < 1.0
     assert worst[1] == 9.0
+    add(history, [(0.65, 9.0)] * 2, TrialState.COMPLETED)
+    assert to_beat(history, finals(history)).worst[0] >= 0.65, "bad, but not far out"
 
 
 def test_what_breaks_a_limit_is_nothing_to_be_beaten():

@@ -93,6 +93,10 @@ def test_a_loss_that_is_missing_everywhere_decides_nothing():
     assert order([]) == []
 
 
+def test_an_infinite_loss_is_the_worst_below_zero_too():
+    assert order([(math.inf, 0.0), (-5.0, 0.0)]) == [1, 0]
+
+
 @given(losses)
 def test_whoever_is_dominated_comes_behind(points):
     placed = order(points)
@@ -104,6 +108,13 @@ def test_whoever_is_dominated_comes_behind(points):
 
 
 @pytest.mark.parametrize("shift", [0.0, 100.0])
-def test_units_do_not_matter(shift):
-    points = [(0.0, 1.0), (0.3, 0.5), (1.0, 0.0), (0.5, 0.4)]
-    assert order([(a * 1000 + shift, b) for a, b in points]) == order(points)
+@pytest.mark.parametrize(
+    ("points", "placed"),
+    [
+        ([(0.0, 1.0), (0.3, 0.5), (1.0, 0.0), (0.5, 0.4)], [0, 2, 3, 1]),
+        ([(0.0, 1.0), (1.0, 0.0), (0.88, 0.47), (0.08, 0.5)], [0, 1, 3, 2]),
+    ],
+)
+def test_units_do_not_matter(points, placed, shift):
+    assert order(points) == placed
+    assert order([(a * 1000 + shift, b) for a, b in points]) == placed
