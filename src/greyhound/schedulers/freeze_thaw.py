@@ -14,9 +14,9 @@ that it would finish best is below `risk`. Once some trainings have finished the
 unless they are hopeless: what the sampler proposes by then is so alike that early steps can't rank it, and where a
 forecast is wrong the sampler would not learn it.
 
-Where the first trials learn nothing there is nothing to forecast by: then configurations are drawn at random, until
-enough of them have learned, and go on by successive halving, which looks at many and gives more time to the best of
-each rung.
+Where the first trials learn nothing there is nothing to forecast by: then configurations are drawn at random, rather
+near those that fared well (see `scouting`), until enough of them have learned, and go on by successive halving, which
+looks at many and gives more time to the best of each rung.
 
 A paused trial that breaks a limit goes after all that do not, and what breaks one promises nothing, unless trainings
 that finished show that a limit which is broken early may be kept in the end.
@@ -39,11 +39,14 @@ from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait, is_nu
 from greyhound.schedulers.idle import learners, nothing_learns
 from greyhound.schedulers.promise import Best, Front, to_beat
 from greyhound.schedulers.ranking import breaches, finished
+from greyhound.schedulers.scouting import scouted
 from greyhound.spending import steps_in_all
 from greyhound.trial import TrialState, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
 
     from greyhound.curves.study import Finals
     from greyhound.history import History
@@ -169,12 +172,13 @@ class FreezeThaw:
         return len(history.objectives) == 1 and nothing_learns(history, _FIRST, self._look(history))
 
     def _halve(self, history: History) -> Action:
-        """Successive halving; new configurations at random until enough have learned to teach the sampler."""
+        """Successive halving; new configurations are scouted until enough have learned to teach the sampler."""
         action = self._halving(history).next(history)
         if not isinstance(action, Start) or not _may_draw(history):
             return action
         known = learners(history, _FIRST, self._look(history))
-        return action if known >= _TAUGHT * (len(history.space) + 1) else _random(history)
+        taught = known >= _TAUGHT * (len(history.space) + 1)
+        return action if taught else Start(params=scouted(history, _generator(history)))
 
     def _halving(self, history: History) -> Asha:
         return Asha(eta=_ETA, min_steps=self.min_steps or max(1, self._look(history) // 3))
@@ -261,9 +265,13 @@ def _may_draw(history: History) -> bool:
 
 
 def _random(history: History) -> Start:
+    return Start(params=history.space.sample(_generator(history)))
+
+
+def _generator(history: History) -> np.random.Generator:
     import numpy as np
 
-    return Start(params=history.space.sample(np.random.default_rng([history.seed, len(history)])))
+    return np.random.default_rng([history.seed, len(history)])
 
 
 def _sampler_helps(forecast: Finals) -> bool:
