@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import psutil
@@ -20,6 +21,7 @@ import greyhound as gh
 from greyhound.cli.app import app
 from greyhound.errors import EvaluationError, MissingExtraError, StudyError
 from greyhound.executors import Ray
+from greyhound.executors.station import Station
 from greyhound.jobs import Answer, Job, Note, Outcome, Progress
 from greyhound.study import Study
 from greyhound.testing.executors import CHECKS, job, loop_on, train
@@ -117,7 +119,7 @@ def test_a_killed_actor_loses_its_job_once_and_is_replaced(cluster):
         actor.kill()
         loop.until_ended(0)
         assert loop.outcome(0).state is TrialState.LOST
-        assert "the worker on" in loop.outcome(0).error
+        assert "was lost: The actor is dead because its worker process has died" in loop.outcome(0).error
         until(lambda: ended(worker))
         loop.until_free()
         loop.executor.submit(job(2))
@@ -257,6 +259,19 @@ def test_evaluator_that_cannot_be_loaded_is_one_clear_error(cluster):
 
     executor = on_ray(Missing())
     with loop_on(executor) as loop, pytest.raises(EvaluationError, match="No module named 'not_installed_there'"):
+        loop.until_free()
+    assert executor.slots == 0
+
+
+@needs_ray
+def test_machines_without_greyhound_are_one_clear_error(cluster, monkeypatch):
+    """As where Ray's workers cannot import the actor."""
+    here_alone = types.ModuleType("not_installed_there")
+    here_alone.Station = type("Station", (Station,), {"__module__": "not_installed_there"})
+    monkeypatch.setitem(sys.modules, "not_installed_there", here_alone)
+    monkeypatch.setattr("greyhound.executors.ray.Station", here_alone.Station)
+    executor = on_ray(train)
+    with loop_on(executor) as loop, pytest.raises(EvaluationError, match=r"need Greyhound .*not_installed_there"):
         loop.until_free()
     assert executor.slots == 0
 

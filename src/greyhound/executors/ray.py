@@ -32,7 +32,7 @@ from greyhound.executors.pickling import pickled
 from greyhound.executors.station import News, Order, Place, Station
 from greyhound.executors.worker import LOG
 from greyhound.jobs import Answer, Evaluator, Job, Message, Outcome, WorkerRetired
-from greyhound.memory import says_out_of_memory
+from greyhound.memory import is_out_of_memory
 from greyhound.trial import TrialState
 from greyhound.values import is_int
 
@@ -227,6 +227,7 @@ class Ray:
             return
         if isinstance(message, Outcome):
             slot.job = None
+            self._failed_starts = 0
         self._inbox.append(message)
 
     def _refuse(self, slot: _Slot, trouble: GreyhoundError) -> None:
@@ -242,25 +243,25 @@ class Ray:
         self._give_up(slot, why)
         self._inbox.append(WorkerRetired(f"{slot.name} on {slot.where}", why, self.slots))
 
-    def _give_up(self, slot: _Slot, why: str) -> None:
-        """The job in the slot's hands is lost."""
+    def _give_up(self, slot: _Slot, why: str, state: TrialState = TrialState.LOST) -> None:
+        """The job in the slot's hands has ended with its worker."""
         if slot.job is not None:
-            self._inbox.append(slot.lost(slot.job, why))
+            self._inbox.append(slot.outcome(slot.job, state, why))
             slot.job = None
 
     def _lose(self, slot: _Slot, error: BaseException) -> None:
         """A slot's actor has died, or cannot be reached: say what became of its job, and ask for another."""
         self._slots.remove(slot)
         self._ray.kill(slot.actor)
-        why = last_line(str(error)).partition(" Some common causes")[0]
-        self._give_up(slot, why)
+        why = _reason(error)
+        self._give_up(slot, why, TrialState.OUT_OF_MEMORY if is_out_of_memory(error) else TrialState.LOST)
         if not slot.place:
             self._failed_starts += 1
             if self._failed_starts >= _START_ATTEMPTS and not self._active():
                 self.shutdown()
                 raise EvaluationError(
-                    f"no worker can be started in the Ray cluster: {why}. Its machines need the Python packages of "
-                    f"this one, Greyhound among them."
+                    f"no worker can be started in the Ray cluster, whose machines need Greyhound and what the training "
+                    f"imports: {why}"
                 )
         self._grow()
 
@@ -291,12 +292,11 @@ class _Slot:
     def where(self) -> str:
         return f"{self.place.host}, {self.place.devices}" if self.place else "waits for room"
 
-    def lost(self, job: Job, why: str) -> Outcome:
+    def outcome(self, job: Job, state: TrialState, why: str) -> Outcome:
         """The end of the job as seen from outside."""
         error = f"the worker on {self.where} was lost: {why}"
         if job.directory is not None:
             error += f"; what it printed is in {job.directory / LOG}"
-        state = TrialState.OUT_OF_MEMORY if says_out_of_memory(why) else TrialState.LOST
         return Outcome(job.number, state, error=error, seconds=time.monotonic() - self.since)
 
 
@@ -312,6 +312,15 @@ def _joined() -> ModuleType:
                 f"ray.init(...) before."
             ) from error
     return ray
+
+
+def _reason(error: BaseException) -> str:
+    """Why an actor died, of all that Ray says about it: its names for the actor are indented, its advice comes last."""
+    if getattr(error, "actor_init_failed", False):
+        return last_line(str(error))
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
+    said = [line for line in lines if not line.startswith("The actor died unexpectedly")] or lines or [repr(error)]
+    return said[0].partition(" Some common causes")[0]
 
 
 def _needs(
