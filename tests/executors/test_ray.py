@@ -229,6 +229,18 @@ def test_a_training_takes_as_many_threads_as_cores_were_asked_for(cluster):
 
 
 @needs_ray
+def test_a_worker_waits_for_the_lock_of_a_dead_machine_to_lapse(cluster):
+    def patience(job, channel):
+        from greyhound.executors import worker
+
+        return Outcome(job.number, TrialState.COMPLETED, {"seconds": worker.LOCK_PATIENCE_S})
+
+    with loop_on(on_ray(patience)) as loop:
+        loop.run(job(0))
+        assert loop.outcome(0).metrics["seconds"] > 90, "as long as a server of NFSv4 keeps it by default"
+
+
+@needs_ray
 def test_a_run_that_takes_too_long_is_ended(cluster):
     with loop_on(on_ray(stuck, trial_timeout_s=0.5)) as loop:
         loop.run(job(0))
@@ -304,6 +316,7 @@ def test_worker_after_worker_taken_out_ends_the_study(cluster, tmp_path):
 
 
 @needs_ray
+@pytest.mark.slow
 def test_a_study_outlives_its_driver_its_actors_and_a_machine(cluster, machine, tmp_path):
     def notes():
         file = tmp_path / "notes.txt"

@@ -29,8 +29,11 @@ from greyhound._lazy import require
 from greyhound.errors import EvaluationError, GreyhoundError, StudyError
 from greyhound.executors.devices import Lease
 from greyhound.executors.processes import Processes
+from greyhound.executors.worker import LOCK_PATIENCE
 from greyhound.jobs import Answer, Evaluator, Job, Message
 
+_LOCK_PATIENCE_S = 180.0
+"""A file server keeps the locks of a machine that died until its lease ends: 90 s by default for NFSv4 on Linux."""
 _PARENT_CHECK_S = 2.0
 _MARK_PATIENCE_S = 2.0
 """How long a file written elsewhere may take to be seen; a network file system may remember that there was none."""
@@ -92,7 +95,8 @@ class Station:
         self._bell, self._rope = Pipe(duplex=False)
         self._raylet = os.getppid()
         pickled = cast(Evaluator, Pickled(evaluator))
-        self._processes = Processes(pickled, trial_timeout_s=trial_timeout_s, leases=[lease])
+        patience = {LOCK_PATIENCE: str(_LOCK_PATIENCE_S)}
+        self._processes = Processes(pickled, trial_timeout_s=trial_timeout_s, environment=patience, leases=[lease])
         Thread(target=self._serve, daemon=True).start()
 
     def place(self) -> Place:
