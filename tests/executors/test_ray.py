@@ -229,6 +229,23 @@ def test_a_training_takes_as_many_threads_as_cores_were_asked_for(cluster):
 
 
 @needs_ray
+def test_a_training_finds_the_folder_the_path_and_the_arguments_of_its_program(cluster, tmp_path, monkeypatch):
+    def look(job, channel):
+        import only_there
+
+        return Outcome(job.number, TrialState.FAILED, error=f"{os.getcwd()} {only_there.__file__} {sys.argv[1:]}")
+
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "only_there.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["tune.py", "--epochs", "3"])
+    with loop_on(on_ray(look)) as loop:
+        loop.run(job(0))
+        assert loop.outcome(0).error == f"{tmp_path} {tmp_path / 'modules' / 'only_there.py'} ['--epochs', '3']"
+
+
+@needs_ray
 def test_a_worker_waits_for_the_lock_of_a_dead_machine_to_lapse(cluster):
     def patience(job, channel):
         from greyhound.executors import worker

@@ -11,7 +11,6 @@ that drives the study sleeps on one queue, into which Ray's own thread puts what
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 import warnings
@@ -29,7 +28,7 @@ from greyhound.executors.base import WorkerInfo
 from greyhound.executors.devices import check_shares
 from greyhound.executors.launch import last_line
 from greyhound.executors.pickling import pickled
-from greyhound.executors.station import News, Order, Place, Station
+from greyhound.executors.station import News, Order, Place, Program, Station
 from greyhound.executors.worker import LOG
 from greyhound.jobs import Answer, Evaluator, Job, Message, Outcome, WorkerRetired
 from greyhound.memory import is_out_of_memory
@@ -77,8 +76,8 @@ class Ray:
         self._actor = self._ray.remote(
             num_cpus=needs["CPU"], num_gpus=needs["GPU"], max_restarts=0, concurrency_groups=_CALLS
         )(Station)
-        folder = None if self._ray.get_runtime_context().runtime_env.get("working_dir") else os.getcwd()
-        self._start = (self._ray.put(pickled(evaluator)), cores_per_trial or 1, folder, trial_timeout_s)
+        program = Program.here(folder="working_dir" not in self._ray.get_runtime_context().runtime_env)
+        self._start = (self._ray.put(pickled(evaluator)), cores_per_trial or 1, program, trial_timeout_s)
         self._calls: SimpleQueue[tuple[_Slot, Future[Any]]] = SimpleQueue()
         self._inbox: list[Message] = []
         self._marks: dict[Path, Path] = {}

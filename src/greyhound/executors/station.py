@@ -15,6 +15,7 @@ import contextlib
 import os
 import pickle
 import socket
+import sys
 import time
 import traceback
 from collections import deque
@@ -63,6 +64,31 @@ class Order(NamedTuple):
     mark: Path | None = None
 
 
+class Program(NamedTuple):
+    """What a training finds of the program that tunes, as in a worker beside it.
+
+    folder: where it runs, None where Ray has been told another. path, argv: its sys.path and sys.argv.
+    """
+
+    folder: str | None
+    path: tuple[str, ...]
+    argv: tuple[str, ...]
+
+    @classmethod
+    def here(cls, folder: bool) -> Program:
+        """This one."""
+        path = tuple(os.path.abspath(entry) for entry in sys.path)
+        return cls(os.getcwd() if folder else None, path, tuple(sys.argv))
+
+    def imitate(self) -> None:
+        """Let this process resemble it, as far as its folders are on this machine."""
+        if self.folder is not None:
+            with contextlib.suppress(OSError):
+                os.chdir(self.folder)
+        sys.path += [entry for entry in self.path if entry not in sys.path and os.path.exists(entry)]
+        sys.argv[:] = self.argv
+
+
 class Pickled:
     """An evaluator that is unpickled in the worker, not on the way there."""
 
@@ -76,16 +102,13 @@ class Pickled:
 class Station:
     """One worker process, and what it is told and tells; `order` and `news` may be called at the same time.
 
-    name: of the worker. evaluator: pickled. threads: how many its libraries start. folder: where to run, if it is
-    there. trial_timeout_s: see Processes.
+    name: of the worker. evaluator: pickled. threads: how many its libraries start. trial_timeout_s: see Processes.
     """
 
     def __init__(
-        self, name: str, evaluator: bytes, threads: int, folder: str | None, trial_timeout_s: float | None
+        self, name: str, evaluator: bytes, threads: int, program: Program, trial_timeout_s: float | None
     ) -> None:
-        if folder is not None:
-            with contextlib.suppress(OSError):
-                os.chdir(folder)
+        program.imitate()
         gpus = require("ray", "ray").get_runtime_context().get_accelerator_ids()["GPU"]
         lease = Lease(name, gpus=tuple(gpus), cores=(), threads=threads)
         self._place = Place(socket.gethostname(), lease.device)
