@@ -208,13 +208,14 @@ class Ray:
         match call.result():
             case Place() as place:
                 slot.place = place
-                self._failed_starts = 0
                 self._grow()
             case News(messages, free, trouble):
                 for message in messages:
                     self._pass_on(slot, message)
                 slot.ready = free
-                self._proven = self._proven or free
+                if free:
+                    slot.loaded = self._proven = True
+                    self._failed_starts = 0
                 if trouble is not None:
                     self._refuse(slot, trouble)
         if not slot.retired:
@@ -254,7 +255,9 @@ class Ray:
         self._ray.kill(slot.actor)
         why = _reason(error)
         self._give_up(slot, why, TrialState.OUT_OF_MEMORY if is_out_of_memory(error) else TrialState.LOST)
-        if not slot.place:
+        if slot.loaded:
+            self._failed_starts = 0
+        else:
             self._failed_starts += 1
             if self._failed_starts >= _START_ATTEMPTS and not self._active():
                 self.shutdown()
@@ -270,7 +273,8 @@ class _Slot:
     """A worker, and the job that is in its hands.
 
     place: None while Ray looks for one. expected: whether there was room for it when it was asked for. call: the call
-    that brings what happens next. ready: whether its process waits for a job. since: when the job was sent.
+    that brings what happens next. loaded, ready: whether its process has loaded the evaluator, and waits for a job.
+    since: when the job was sent.
     """
 
     name: str
@@ -278,6 +282,7 @@ class _Slot:
     expected: bool = False
     call: Any = None
     place: Place | None = None
+    loaded: bool = False
     ready: bool = False
     job: Job | None = None
     since: float = 0.0
