@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
+from greyhound import executors
 from greyhound.budget import parse_seconds
 from greyhound.callbacks import Callback
 from greyhound.display import Display, make_display
@@ -38,7 +39,7 @@ from greyhound.study import Study
 from greyhound.trial import TrialState, Verdict
 from greyhound.values import is_int, show
 
-_WORKER_OPTIONS = ("workers", "gpus_per_trial", "cores_per_trial", "trial_timeout_s")
+_WORKER_OPTIONS = ("executor", "workers", "gpus_per_trial", "cores_per_trial", "trial_timeout_s")
 _TICK_S = 0.2
 _GRACE_S = 60.0
 """How long trials may take to reach their next report when the budget is spent; then they are cut off."""
@@ -54,6 +55,7 @@ def tune(
     max_steps: int | None = None,
     budget: Any = None,
     audit: float = 0.0,
+    executor: str = "local",
     workers: int | str = "auto",
     gpus_per_trial: float = 1,
     cores_per_trial: int | None = None,
@@ -78,7 +80,8 @@ def tune(
 
     train: a function of one argument, the trial, or its import path ("package.module:function" or
     "file.py:function"). space, maximize, minimize, subject_to, max_steps, budget, audit, sampler, scheduler, seed,
-    warm_start, storage, name, checkpoints, checkpoint_quota, callbacks, test: see Study. workers: how many worker
+    warm_start, storage, name, checkpoints, checkpoint_quota, callbacks, test: see Study. executor: where to train,
+    "local" for this machine, "ray" for a Ray cluster (docs/ray.md). workers: how many worker
     processes, "auto" for as many as GPUs (or, without, cores) allow, "serial" to train in this process, which has
     all its devices and cannot be timed out.
     gpus_per_trial: GPUs of each, a fraction to share one. cores_per_trial: CPU cores of each.
@@ -103,6 +106,7 @@ def tune(
         one = len(read_objectives(maximize, minimize)) == 1
         scheduler = ("racing" if one else "none") if scheduler == "auto" else scheduler
     options: dict[str, Any] = {
+        "executor": executor,
         "workers": workers,
         "gpus_per_trial": gpus_per_trial,
         "cores_per_trial": cores_per_trial,
@@ -110,9 +114,9 @@ def tune(
     }
     space = space if space is None or isinstance(space, Space) else Space(space)
     check_space(evaluator, space, enqueue)
-    display, executor = make_display(progress), make_executor(evaluator, **options)
+    display, trainer = make_display(progress), make_executor(evaluator, **options)
     with contextlib.ExitStack() as last:
-        last.callback(executor.shutdown)
+        last.callback(trainer.shutdown)
         study = Study(
             space,
             maximize=maximize,
@@ -136,7 +140,7 @@ def tune(
         )
         enqueue_first(study, enqueue)
         study.trainer = lambda it: drive(it, make_executor(evaluator, **options), make_display(progress))
-        drive(study, executor, display, reserve(study, finals, budget))
+        drive(study, trainer, display, reserve(study, finals, budget))
     return study
 
 
@@ -236,13 +240,19 @@ def enqueue_first(study: Study, wanted: Sequence[Mapping[str, Any]]) -> None:
 def make_executor(
     evaluator: Evaluator,
     *,
+    executor: str = "local",
     workers: int | str = "auto",
     gpus_per_trial: float = 1,
     cores_per_trial: int | None = None,
     trial_timeout_s: float | None = None,
 ) -> Executor:
-    """Worker processes, or this process for workers="serial", which has all devices and warns of a time-out."""
-    if workers == "serial":
+    """Worker processes, here or in a Ray cluster, or this process for workers="serial".
+
+    The latter has all devices and warns of a time-out. StudyError where an option is wrong.
+    """
+    if executor not in ("local", "ray"):
+        raise StudyError(f"executor: write 'local' or 'ray'; got {show(executor)}.")
+    if executor == "local" and workers == "serial":
         if trial_timeout_s is not None:
             warnings.warn(
                 "trial_timeout does nothing with workers='serial', which cannot end a training in its own process; "
@@ -252,7 +262,8 @@ def make_executor(
         if cores_per_trial is not None and not (is_int(cores_per_trial) and cores_per_trial >= 1):
             raise StudyError(f"cores_per_trial: write a whole number from 1; got {cores_per_trial!r}.")
         return Serial(evaluator)
-    return Processes(
+    place = executors.Ray if executor == "ray" else Processes
+    return place(
         evaluator,
         workers=workers,
         gpus_per_trial=gpus_per_trial,

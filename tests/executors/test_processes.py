@@ -446,6 +446,15 @@ def test_trial_that_another_process_holds_fails_clearly(tmp_path, monkeypatch):
     assert "Traceback" not in outcome.error
 
 
+def test_an_executor_says_how_long_its_workers_wait_for_a_lock(tmp_path):
+    with (
+        loop_on(Processes(act, 1, gpus_per_trial=0, environment={worker.LOCK_PATIENCE: "0.1"})) as loop,
+        worker._locked(tmp_path),
+    ):
+        loop.run(do(0, tmp_path))
+        assert "another process trains this trial, for 0.1 s" in loop.outcome(0).error
+
+
 def test_lock_is_free_after_a_run_that_left_a_child(tmp_path):
     def forks(job, channel):
         if os.fork() == 0:

@@ -49,6 +49,7 @@ def run(
     subject_to: Annotated[list[str] | None, typer.Option(help="Limit, such as 'latency_ms <= 5'.")] = None,
     budget: Annotated[str | None, typer.Option(help="'2h', '100 trials', '500 epochs', '8 gpu-hours'…")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Steps (epochs) of a full training.")] = None,
+    executor: Annotated[str | None, typer.Option(help="Where to train: local, or ray for a Ray cluster.")] = None,
     workers: Annotated[str | None, typer.Option(help="How many at once, 'auto' or 'serial'.")] = None,
     gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs of each worker; 0.5 shares one.")] = None,
     cores_per_trial: Annotated[int | None, typer.Option(help="CPU cores of each worker.")] = None,
@@ -83,10 +84,10 @@ def run(
     given = {
         "space": read_space_file(space) if space is not None else None,
         "maximize": maximize, "minimize": minimize, "subject_to": subject_to, "budget": budget,
-        "max_steps": max_steps, "workers": worker_count(workers), "gpus_per_trial": gpus_per_trial,
-        "cores_per_trial": cores_per_trial, "trial_timeout": trial_timeout, "sampler": sampler,
-        "scheduler": scheduler, "audit": audit, "seed": seed, "warm_start": warm_start, "storage": storage,
-        "name": name,
+        "max_steps": max_steps, "executor": executor, "workers": worker_count(workers),
+        "gpus_per_trial": gpus_per_trial, "cores_per_trial": cores_per_trial, "trial_timeout": trial_timeout,
+        "sampler": sampler, "scheduler": scheduler, "audit": audit, "seed": seed, "warm_start": warm_start,
+        "storage": storage, "name": name,
         "command": split_command(command, "--command") if command is not None else None, "tensorboard": tensorboard,
         "finals": finals, "test": test, "folds": folds, "repeats": repeats,
     }  # fmt: skip
@@ -94,6 +95,7 @@ def run(
     settings |= {key: value for key, value in given.items() if value is not None}
     evaluator = _evaluator(target, settings, arguments or [])
     options = {
+        "executor": settings.pop("executor", "local"),
         "workers": settings.pop("workers", "auto"),
         "gpus_per_trial": settings.pop("gpus_per_trial", 1),
         "cores_per_trial": settings.pop("cores_per_trial", None),
@@ -110,12 +112,12 @@ def run(
             settings["scheduler"] = "racing" if one else "none"
     settings.setdefault("storage", f"{default_stem(target)}.db")
     check_space(evaluator, settings.get("space"), enqueue)
-    executor = make_executor(evaluator, **options)
+    trainer = make_executor(evaluator, **options)
     with contextlib.ExitStack() as last:
-        last.callback(executor.shutdown)
+        last.callback(trainer.shutdown)
         study = Study(**settings, target={**source, **options}, devices_per_trial=options["gpus_per_trial"] or 1)
         enqueue_first(study, enqueue)
-        _train(study, executor, quiet, report, reserve(study, wanted, settings.get("budget")))
+        _train(study, trainer, quiet, report, reserve(study, wanted, settings.get("budget")))
 
 
 def resume(

@@ -47,6 +47,7 @@ KEYS: Mapping[str, tuple[str, Check]] = {
         lambda value: isinstance(value, int | float) and not isinstance(value, bool),
     ),
     "max_steps": ("a whole number", _whole),
+    "executor": ("local or ray", lambda value: value in ("local", "ray")),
     "workers": ("a whole number, auto or serial", lambda value: _whole(value) or value in ("auto", "serial")),
     "gpus_per_trial": ("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
     "cores_per_trial": ("a whole number", _whole),

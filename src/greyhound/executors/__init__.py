@@ -1,6 +1,7 @@
 """Executors: where trainings run.
 
-`Processes` runs them in worker processes on this machine, `Serial` in this process, for debugging.
+`Processes` runs them in worker processes on this machine, `Serial` in this process, for debugging, and `Ray` in worker
+processes on the machines of a Ray cluster.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ if TYPE_CHECKING:
     from greyhound.executors.base import Executor as Executor
     from greyhound.executors.base import WorkerInfo as WorkerInfo
     from greyhound.executors.processes import Processes as Processes
+    from greyhound.executors.ray import Ray as Ray
     from greyhound.executors.serial import Serial as Serial
 
-_HOMES = {"Executor": "base", "Processes": "processes", "Serial": "serial", "WorkerInfo": "base"}
+_HOMES = {"Executor": "base", "Processes": "processes", "Ray": "ray", "Serial": "serial", "WorkerInfo": "base"}
 
-__all__ = ["Executor", "Processes", "Serial", "WorkerInfo"]
+__all__ = ["Executor", "Processes", "Ray", "Serial", "WorkerInfo"]
 
 
 def __getattr__(name: str) -> Any:

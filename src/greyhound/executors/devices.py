@@ -75,7 +75,9 @@ def plan(
 
     StudyError says what does not fit and what would.
     """
-    _check(workers, gpus_per_trial, cores, cores_per_trial)
+    check_shares(workers, gpus_per_trial)
+    if cores_per_trial is not None and not (is_int(cores_per_trial) and 1 <= cores_per_trial <= len(cores)):
+        raise StudyError(f"cores_per_trial: write a whole number from 1 to {len(cores)}; got {cores_per_trial!r}.")
     shares = _gpu_shares(gpus_per_trial, gpus)
     if isinstance(workers, int):
         count = workers
@@ -97,6 +99,17 @@ def plan(
         )
         for index, part in enumerate(parts)
     ]
+
+
+def check_shares(workers: int | str, gpus_per_trial: float) -> None:
+    """StudyError where one of them means nothing on any machine."""
+    if workers != "auto" and not (is_int(workers) and workers >= 1):
+        raise StudyError(f"workers: write 'auto' or a whole number from 1; got {workers!r}.")
+    share = gpus_per_trial if isinstance(gpus_per_trial, int | float) else math.nan
+    if not 0 <= share < math.inf or (share > 1 and share != int(share)):
+        raise StudyError(
+            f"gpus_per_trial: write a whole number, a fraction below 1 to share, or 0; got {gpus_per_trial!r}."
+        )
 
 
 def environment(lease: Lease) -> dict[str, str]:
@@ -163,15 +176,3 @@ def _split(cores: Sequence[int], count: int, each: int | None) -> list[tuple[int
         return [()] * count
     edges = [index * each if each else index * len(cores) // count for index in range(count + 1)]
     return [tuple(cores[start:stop]) for start, stop in itertools.pairwise(edges)]
-
-
-def _check(workers: int | str, gpus_per_trial: float, cores: Sequence[int], cores_per_trial: int | None) -> None:
-    if workers != "auto" and not (is_int(workers) and workers >= 1):
-        raise StudyError(f"workers: write 'auto' or a whole number from 1; got {workers!r}.")
-    share = gpus_per_trial if isinstance(gpus_per_trial, int | float) else math.nan
-    if not 0 <= share < math.inf or (share > 1 and share != int(share)):
-        raise StudyError(
-            f"gpus_per_trial: write a whole number, a fraction below 1 to share, or 0; got {gpus_per_trial!r}."
-        )
-    if cores_per_trial is not None and not (is_int(cores_per_trial) and 1 <= cores_per_trial <= len(cores)):
-        raise StudyError(f"cores_per_trial: write a whole number from 1 to {len(cores)}; got {cores_per_trial!r}.")

@@ -18,7 +18,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from greyhound.errors import EvaluationError, StudyError
@@ -45,6 +45,7 @@ class Processes:
     row may end FAILED, LOST or OUT_OF_MEMORY on a worker before it is taken out. start_timeout_s:
     how long a worker may take until it has loaded the evaluator; one that fails twice is taken out.
     environment: more variables for the workers; they win over those that the lease brings.
+    leases: what each worker may use, where that is not to be planned here.
 
     Workers start at once and in parallel; `free` counts those that are ready. Not thread-safe.
     """
@@ -60,10 +61,12 @@ class Processes:
         retire_after: int = 5,
         start_timeout_s: float = 120.0,
         environment: Mapping[str, str] | None = None,
+        leases: Sequence[Lease] | None = None,
     ) -> None:
         _check_positive(trial_timeout_s=trial_timeout_s, retire_after=retire_after, start_timeout_s=start_timeout_s)
-        gpus = visible_gpus() if gpus_per_trial else []
-        leases = plan(workers, gpus_per_trial, usable_cores(), gpus, cores_per_trial)
+        if leases is None:
+            gpus = visible_gpus() if gpus_per_trial else []
+            leases = plan(workers, gpus_per_trial, usable_cores(), gpus, cores_per_trial)
         self.pump: Callable[[Sequence[Message]], None] | None = None  # not used: trainings run elsewhere
         self._trial_timeout_s = math.inf if trial_timeout_s is None else trial_timeout_s
         self._start_timeout_s = start_timeout_s
@@ -101,16 +104,17 @@ class Processes:
             raise RuntimeError(f"trial {job.number} was submitted while no worker is free.")
         slot.assign(job)
 
-    def messages(self, timeout_s: float) -> Sequence[Message]:
+    def messages(self, timeout_s: float, bell: Connection[Any, Any] | None = None) -> Sequence[Message]:
         """All messages that came; waits up to timeout_s for the first, or until a worker becomes free.
 
+        bell: returns early too when there is something to be read from it, which is left there.
         EvaluationError if the first worker to answer cannot load the evaluator; nothing runs then.
         """
         deadline = time.monotonic() + timeout_s
         while self.slots:
             free = self.free
-            self._attend(deadline)
-            if self._inbox or self.free > free or time.monotonic() >= deadline:
+            rung = self._attend(deadline, bell)
+            if self._inbox or rung or self.free > free or time.monotonic() >= deadline:
                 break
         batch, self._inbox = self._inbox, []
         return batch
@@ -128,8 +132,8 @@ class Processes:
     def _active(self) -> list[_Slot]:
         return [slot for slot in self._slots if not slot.retired] if self._finalizer.alive else []
 
-    def _attend(self, until: float) -> None:
-        """Sleep until something happens to a worker, or `until`, and see to it."""
+    def _attend(self, until: float, bell: Connection[Any, Any] | None) -> bool:
+        """Sleep until something happens to a worker, or `until`, and see to it; whether the bell has rung."""
         lines: dict[Any, _Slot] = {}
         alarms = [until]
         watched = True
@@ -139,13 +143,15 @@ class Processes:
                 watched = watched and slot.process.watched
                 alarms.append(self._deadline(slot))
         patience = min(alarms) - time.monotonic()
-        ready = wait(list(lines), max(0.0, min(patience, _LONGEST_WAIT_S if watched else _POLL_S)))
-        stirred = {id(lines[line]) for line in ready}
+        bells = [] if bell is None else [bell]
+        ready = wait([*lines, *bells], max(0.0, min(patience, _LONGEST_WAIT_S if watched else _POLL_S)))
+        stirred = {id(lines[line]) for line in ready if line in lines}
         for slot in self._slots:
             if id(slot) in stirred or not watched:
                 self._read(slot)
             if time.monotonic() >= self._deadline(slot):
                 self._expire(slot)
+        return bell in ready
 
     def _read(self, slot: _Slot) -> None:
         process = slot.process

@@ -43,7 +43,9 @@ from greyhound.trial import TrialState
 
 LOG = "log.txt"
 LOCK = "lock"
-LOCK_PATIENCE_S = 30.0
+LOCK_PATIENCE = "GREYHOUND_LOCK_PATIENCE_S"
+"""The variable by which an executor says how long its workers wait for a trial's lock, in seconds."""
+LOCK_PATIENCE_S = float(os.environ.get(LOCK_PATIENCE, 30.0))
 _LOCK_RETRY_S = 0.1
 _PARENT_CHECK_S = 2.0
 _FREEING_SHARE = 0.1
