@@ -1,7 +1,6 @@
 """Each example runs, in a small setting."""
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,15 +49,6 @@ def test_ddp(example):
 def test_lora(example):
     best = example("lora_transformers").main(2, epochs=1, **SMALL)
     assert best.objective > 0.4
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
-def test_ray(tmp_path):
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-    program = EXAMPLES / "ray_cluster.py"
-    subprocess.run([sys.executable, program, tmp_path, "3 trials"], cwd=tmp_path, env=environment, check=True)
-    assert Study.load(tmp_path / "ray.db").best.metrics["accuracy"] > 0.5
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ from greyhound.trial import TrialState, Verdict
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 STORE = 100 * 2**20
 PROGRAM = Path(ray_me.__file__)
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ray_cluster.py"
 
 
 @pytest.fixture(scope="module")
@@ -38,20 +39,23 @@ def cluster():
     import ray
     from ray.cluster_utils import Cluster
 
+    soon = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 1000}
+    head = {"num_cpus": 2, "num_gpus": 1, "object_store_memory": STORE, "_system_config": soon}
     before = dict(os.environ)
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-    soon = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 1000}
-    made = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 2, "num_gpus": 1, "object_store_memory": STORE, "_system_config": soon},
-    )
-    os.environ["RAY_ADDRESS"] = made.address
-    ray.init(logging_level="error", log_to_driver=False)
-    yield made
-    ray.shutdown()
-    made.shutdown()
-    os.environ.clear()
-    os.environ.update(before)
+    try:
+        try:
+            made = Cluster(initialize_head=True, head_node_args=head)
+        except Exception as error:  # whatever Ray itself misses: shared memory, a port
+            pytest.skip(f"Ray does not start on this machine: {error}")
+        os.environ["RAY_ADDRESS"] = made.address
+        ray.init(logging_level="error", log_to_driver=False)
+        yield made
+        ray.shutdown()
+        made.shutdown()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @pytest.fixture
@@ -380,6 +384,13 @@ def test_command_line(cluster, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     study = Study.load("study.db")
     assert (study.history.count(TrialState.COMPLETED), study.settings.target["executor"]) == (5, "ray")
+
+
+@needs_ray
+@pytest.mark.slow
+def test_example(cluster, tmp_path):
+    subprocess.run([sys.executable, EXAMPLE, tmp_path, "3 trials"], cwd=tmp_path, check=True)
+    assert Study.load(tmp_path / "ray.db").best.metrics["accuracy"] > 0.5
 
 
 @needs_ray
