@@ -87,6 +87,20 @@ def test_a_connection_that_is_lost_before_a_batch_was_written_is_made_again(post
     assert [event.time for event in journal.read(0)] == [1.0, 2.0]
 
 
+@pytest.mark.parametrize("table", ["greyhound_meta", "greyhound_studies"])
+def test_a_study_whose_connection_is_lost_while_it_is_opened_is_opened(table, postgresql_url):
+    name = secrets.token_hex(8)
+    Sql(postgresql_url, name).append([Beat(1.0, "a")])
+    held, seen = administrator(postgresql_url), administrator(postgresql_url)  # a transaction sees no new connections
+    with ThreadPoolExecutor(1) as thread, held as locker, seen as server:
+        locker.exec_driver_sql("BEGIN")
+        locker.exec_driver_sql(f"LOCK {table} IN ACCESS EXCLUSIVE MODE")
+        journal = thread.submit(Sql, postgresql_url, name, create=False)
+        end_of_waiting(server, "relation")
+        locker.exec_driver_sql("ROLLBACK")
+        assert [event.time for event in journal.result(timeout=60.0).read(0)] == [1.0]
+
+
 @pytest.mark.skipif("GREYHOUND_TEST_POSTGRESQL" in os.environ, reason="changes the settings of the server")
 def test_a_batch_that_was_written_as_the_connection_was_lost_is_not_written_again(postgresql_url):
     journal = Sql(postgresql_url, secrets.token_hex(8))

@@ -81,8 +81,7 @@ class Sql:
         self._opened = _connect(url, create)
         self._pid = os.getpid()
         self._patience_s = _AWAY_TIMEOUT_S
-        with _told(url):
-            self._study = self._find(create)
+        self._study = self._patiently(lambda: self._find(create))
         path = sqlite_path(url)
         self._file = None if path is None else _File.at(path)
 
@@ -139,19 +138,14 @@ class Sql:
 
         StorageError if it stays away, and from then on at once until it is back.
         """
-        deadline = time.monotonic() + self._patience_s
-        while True:
-            try:
-                with _told(self.url):
-                    returned = call()
-            except StorageError as error:
-                if not _is_away(error.__cause__) or time.monotonic() > deadline:
-                    self._patience_s = 0.0
-                    raise
-            else:
-                self._patience_s = _AWAY_TIMEOUT_S
-                return returned
-            time.sleep(_AWAY_RETRY_S)
+        try:
+            returned = _again(call, self.url, self._patience_s, _is_away)
+        except StorageError as error:
+            if _is_away(error.__cause__):
+                self._patience_s = 0.0
+            raise
+        self._patience_s = _AWAY_TIMEOUT_S
+        return returned
 
     @property
     def _engine(self) -> sa.Engine:
@@ -276,8 +270,7 @@ def _connect(url: str, create: bool) -> sa.Engine:
             f"'sqlite:///tune.db' for the drivers that Greyhound brings."
         ) from error
     try:
-        with _told(url):
-            _prepare(engine, url, create)
+        _again(lambda: _prepare(engine, url, create), url, _AWAY_TIMEOUT_S, _is_lost)
     except StorageError:
         engine.dispose()
         raise
@@ -392,6 +385,24 @@ def _prepare(engine: sa.Engine, url: str, create: bool) -> None:
             f"{shown(url)}: was written by a newer Greyhound (schema {found}, this one reads up to "
             f"{SCHEMA_VERSION}): pip install -U greyhound-tune."
         )
+
+
+def _again(call: Callable[[], R], url: str, patience_s: float, passes: Callable[[BaseException | None], bool]) -> R:
+    """What the call returns; again for `patience_s` seconds after errors that pass. Database errors in one sentence."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            with _told(url):
+                return call()
+        except StorageError as error:
+            if not passes(error.__cause__) or time.monotonic() > deadline:
+                raise
+        time.sleep(_AWAY_RETRY_S)
+
+
+def _is_lost(error: BaseException | None) -> bool:
+    """Whether a server that was there has ended the connection: none that a wrong URL names does."""
+    return _is_away(error) and isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
 
 
 def _is_away(error: BaseException | None) -> bool:
