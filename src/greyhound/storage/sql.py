@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -269,8 +270,10 @@ def _connect(url: str, create: bool) -> sa.Engine:
             f"storage: {shown(url)}: there is no module {error.name!r}; write 'postgresql://user@host/db' or "
             f"'sqlite:///tune.db' for the drivers that Greyhound brings."
         ) from error
+    let_in = threading.Event()  # by the server: what the URL names is right
+    sa.event.listen(engine, "connect", lambda *_: let_in.set(), insert=True)  # before the first queries of the driver
     try:
-        _again(lambda: _prepare(engine, url, create), url, _AWAY_TIMEOUT_S, _is_lost)
+        _again(lambda: _prepare(engine, url, create), url, _AWAY_TIMEOUT_S, lambda e: let_in.is_set() and _is_away(e))
     except StorageError:
         engine.dispose()
         raise
@@ -398,11 +401,6 @@ def _again(call: Callable[[], R], url: str, patience_s: float, passes: Callable[
             if not passes(error.__cause__) or time.monotonic() > deadline:
                 raise
         time.sleep(_AWAY_RETRY_S)
-
-
-def _is_lost(error: BaseException | None) -> bool:
-    """Whether a server that was there has ended the connection: none that a wrong URL names does."""
-    return _is_away(error) and isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
 
 
 def _is_away(error: BaseException | None) -> bool:
