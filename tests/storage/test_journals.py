@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
@@ -90,6 +91,65 @@ def test_a_connection_that_is_lost_before_a_batch_was_written_is_made_again(post
         server.exec_driver_sql("ROLLBACK")
         assert position.result(timeout=60.0) == 2
     assert [event.time for event in journal.read(0)] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("table", ["greyhound_meta", "greyhound_studies"])
+def test_a_study_whose_connection_is_lost_while_it_is_opened_is_opened(table, postgresql_url):
+    name = secrets.token_hex(8)
+    Sql(postgresql_url, name).append([Beat(1.0, "a")])
+    held, seen = administrator(postgresql_url), administrator(postgresql_url)  # a transaction sees no new connections
+    with ThreadPoolExecutor(1) as thread, held as locker, seen as server:
+        locker.exec_driver_sql("BEGIN")
+        locker.exec_driver_sql(f"LOCK {table} IN ACCESS EXCLUSIVE MODE")
+        journal = thread.submit(Sql, postgresql_url, name, create=False)
+        end_of_waiting(server, "relation")
+        locker.exec_driver_sql("ROLLBACK")
+        assert [event.time for event in journal.result(timeout=60.0).read(0)] == [1.0]
+
+
+def test_a_study_is_opened_whichever_query_of_its_connection_is_the_last(postgresql_url, monkeypatch):
+    monkeypatch.setattr("greyhound.storage.sql._AWAY_RETRY_S", 0.0)
+    name = secrets.token_hex(8)
+    Sql(postgresql_url, name).append([Beat(1.0, "a")])
+    with administrator(postgresql_url) as server:
+        for lost in range(1, 100):
+            with (
+                losing_connection(server, lost) as queries,
+                contextlib.closing(Sql(postgresql_url, name, create=False)) as journal,
+            ):
+                assert [event.time for event in journal.read(0)] == [1.0]
+            if queries[0] < lost:
+                break
+    assert 10 < lost < 99
+
+
+@contextlib.contextmanager
+def losing_connection(server, lost):
+    """The server ends the connection that waits for it for the `lost`-th time. Yields a list: how often one waited."""
+    waited, wait, administering = [0], psycopg.Connection.wait, []
+
+    def wait_or_lose(connection, *arguments, **options):
+        if not administering:
+            waited[0] += 1
+            if waited[0] == lost:
+                administering.append(True)
+                number = connection.info.backend_pid
+                assert server.exec_driver_sql("SELECT pg_terminate_backend(%s, 30000)", (number,)).scalar_one()
+                administering.clear()
+        return wait(connection, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psycopg.Connection, "wait", wait_or_lose)
+        yield waited
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"database": "nowhere"}, {"username": "nobody"}, {"query": {"host": "/nowhere"}}], ids=str
+)
+def test_a_wrong_url_is_told_without_waiting_for_the_server(wrong, postgresql_url, monkeypatch):
+    monkeypatch.setattr("greyhound.storage.sql.time.sleep", lambda _: pytest.fail("waits"))
+    with pytest.raises(StorageError, match=r"nowhere|nobody"):
+        Sql(sa.make_url(postgresql_url).set(**wrong).render_as_string(hide_password=False), "study")
 
 
 @pytest.mark.skipif("GREYHOUND_TEST_POSTGRESQL" in os.environ, reason="changes the settings of the server")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -81,8 +82,7 @@ class Sql:
         self._opened = _connect(url, create)
         self._pid = os.getpid()
         self._patience_s = _AWAY_TIMEOUT_S
-        with _told(url):
-            self._study = self._find(create)
+        self._study = self._patiently(lambda: self._find(create))
         path = sqlite_path(url)
         self._file = None if path is None else _File.at(path)
 
@@ -139,19 +139,14 @@ class Sql:
 
         StorageError if it stays away, and from then on at once until it is back.
         """
-        deadline = time.monotonic() + self._patience_s
-        while True:
-            try:
-                with _told(self.url):
-                    returned = call()
-            except StorageError as error:
-                if not _is_away(error.__cause__) or time.monotonic() > deadline:
-                    self._patience_s = 0.0
-                    raise
-            else:
-                self._patience_s = _AWAY_TIMEOUT_S
-                return returned
-            time.sleep(_AWAY_RETRY_S)
+        try:
+            returned = _again(call, self.url, self._patience_s, _is_away)
+        except StorageError as error:
+            if _is_away(error.__cause__):
+                self._patience_s = 0.0
+            raise
+        self._patience_s = _AWAY_TIMEOUT_S
+        return returned
 
     @property
     def _engine(self) -> sa.Engine:
@@ -275,9 +270,10 @@ def _connect(url: str, create: bool) -> sa.Engine:
             f"storage: {shown(url)}: there is no module {error.name!r}; write 'postgresql://user@host/db' or "
             f"'sqlite:///tune.db' for the drivers that Greyhound brings."
         ) from error
+    let_in = threading.Event()  # by the server: what the URL names is right
+    sa.event.listen(engine, "connect", lambda *_: let_in.set(), insert=True)  # before the first queries of the driver
     try:
-        with _told(url):
-            _prepare(engine, url, create)
+        _again(lambda: _prepare(engine, url, create), url, _AWAY_TIMEOUT_S, lambda e: let_in.is_set() and _is_away(e))
     except StorageError:
         engine.dispose()
         raise
@@ -392,6 +388,19 @@ def _prepare(engine: sa.Engine, url: str, create: bool) -> None:
             f"{shown(url)}: was written by a newer Greyhound (schema {found}, this one reads up to "
             f"{SCHEMA_VERSION}): pip install -U greyhound-tune."
         )
+
+
+def _again(call: Callable[[], R], url: str, patience_s: float, passes: Callable[[BaseException | None], bool]) -> R:
+    """What the call returns; again for `patience_s` seconds after errors that pass. Database errors in one sentence."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            with _told(url):
+                return call()
+        except StorageError as error:
+            if not passes(error.__cause__) or time.monotonic() > deadline:
+                raise
+        time.sleep(_AWAY_RETRY_S)
 
 
 def _is_away(error: BaseException | None) -> bool:
