@@ -104,6 +104,14 @@ def test_scalars_of_numpy_become_plain_numbers_that_json_holds():
     assert json.loads(json.dumps(budget.to_json())) == {"seconds": 0.5, "trials": 3, "steps": 9}
 
 
+def test_a_budget_is_told_limit_by_limit():
+    assert str(Budget()) == "no limit"
+    assert str(Budget(seconds=7200)) == "2 h"
+    assert str(Budget(seconds=90, trials=3, steps=50, device_seconds=60)) == (
+        "1 min 30 s, 3 trials, 50 steps, 1 min of device time"
+    )
+
+
 def test_json_form_gives_the_same_budget():
     budget = Budget(seconds=1.5, trials=3)
     assert Budget(**budget.to_json()) == budget

@@ -178,3 +178,12 @@ def test_a_grid_that_waits_for_results_is_not_at_its_end():
     while (trial := study.ask()) is not None:
         study.tell(trial, loss=(trial.params["x"] - 0.3) ** 2)
     assert study.why_finished == "the budget of 20 trials is used up"
+
+
+def test_that_a_sampler_had_none_ahead_of_a_result_does_not_end_the_study_after_it():
+    study = Study(Space(x=Float(0.0, 1.0)), minimize="loss", sampler=Grid(levels=3, refine=True), scheduler="none")
+    first = [study.ask() for _ in range(3)]
+    study.prepare()
+    for trial in first:
+        study.tell(trial, loss=trial.params["x"])
+    assert study.ask() is not None

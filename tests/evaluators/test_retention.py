@@ -102,11 +102,12 @@ def test_checkpoints_of_an_earlier_run_of_the_study_are_found(tmp_path):
 
 
 def test_a_folder_that_is_none_of_the_study_s_trials_is_left_alone(tmp_path):
-    for name in ("trial-best", "trial-00009", "other"):
+    names = ("trial-best", "trial-00001", "trial-00009", "other")
+    for name in names:
         (tmp_path / name).mkdir()
         (tmp_path / name / checkpoint.TORCH_NAME).write_bytes(b"x")
     Retention(tmp_path, 0).collect(history_of((TrialState.COMPLETED, 9, 0.5)), [0], set())
-    assert all((tmp_path / name / checkpoint.TORCH_NAME).exists() for name in ("trial-best", "trial-00009", "other"))
+    assert all((tmp_path / name / checkpoint.TORCH_NAME).exists() for name in names)
 
 
 def test_a_study_that_has_no_folder_yet_has_nothing_to_remove(tmp_path):
@@ -162,6 +163,13 @@ def test_in_a_study_without_replicates_a_folder_called_so_is_the_training_s_own(
 def test_a_quota_that_is_kept_to_removes_nothing(tmp_path):
     history = history_of((TrialState.FAILED, 1, 0.1), (TrialState.PAUSED, 1, 0.1))
     assert collected(tmp_path, history, quota=20) == {0, 1}
+
+
+def test_above_the_quota_trials_that_wrote_no_checkpoint_are_passed_over(tmp_path):
+    history = history_of((TrialState.FAILED, 1, 0.1), (TrialState.PAUSED, 1, 0.1), (TrialState.PAUSED, 3, 0.5))
+    put(tmp_path, 2)
+    Retention(tmp_path, 5).collect(history, [2], set())
+    assert kept(tmp_path) == set()
 
 
 def test_checkpoints_of_running_trials_count_towards_the_quota(tmp_path):

@@ -59,6 +59,12 @@ def test_the_others_choose_row_by_row():
     assert picked_by_others(losses).tolist() == [1.0, 1.0, 9.0]
 
 
+def test_where_nothing_can_be_chosen_the_pick_is_worth_the_mean_and_one_row_is_surely_the_lowest():
+    assert picked_by_others(np.array([[1.0], [3.0]])).tolist() == [2.0]
+    assert picked_by_others(np.array([[1.0, 3.0]])).tolist() == [1.0, 3.0]
+    assert chances(np.array([[1.0, 3.0]]), np.random.default_rng(0)).tolist() == [1.0]
+
+
 def test_chances_are_even_among_equals_and_sure_of_what_is_plain():
     rng = np.random.default_rng(3)
     equals = np.mean([chances(rng.normal(size=(4, 5)), rng, 500) for _ in range(400)], axis=0)

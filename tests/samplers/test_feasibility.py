@@ -41,6 +41,18 @@ def test_limits_hold_on_their_side_of_the_bound_in_every_unit(upper, scale):
     assert border == pytest.approx(0.5, abs=0.25)
 
 
+def test_what_is_believed_of_a_limit_does_not_depend_on_its_unit():
+    rows = np.linspace(0.3, 0.8, 6)[:, None]
+    told = [
+        believed(
+            [{"size": scale * np.expm1(6 * place)} for place in PLACES], (Limit("size", 20.0 * scale),)
+        ).log_within(rows, np.ones((6, 1), bool))
+        for scale in (1e-6, 1.0, 1e9)
+    ]
+    assert told[0] == pytest.approx(told[1], rel=1e-3, abs=1e-6)
+    assert told[2] == pytest.approx(told[1], rel=1e-3, abs=1e-6)
+
+
 def test_a_limit_that_no_trial_has_broken_is_still_seen_ahead():
     feasibility = believed([{"size": 0.5 * place} for place in PLACES], (Limit("size", 0.4),))
     low, high = np.exp(feasibility.log_within(np.array([[0.1], [1.0]]), THERE))
