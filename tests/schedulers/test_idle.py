@@ -10,7 +10,6 @@ from greyhound.trial import TrialState
 
 STEPS, LOOK, FIRST = 54, 6, 8
 STILL = 0.69
-XS16 = tuple(np.linspace(0.06, 0.9, 16).tolist())
 
 
 def stands(x: float, step: int) -> float:
@@ -64,32 +63,6 @@ def test_nor_do_trainings_that_are_all_equal(loss):
 )
 def test_trainings_that_move_or_differ_do_not(curve):
     assert not nothing_learns(looked_at(curve).history, FIRST, LOOK)
-
-
-def trembling(seed: int, size: float, slope: float = 0.0):
-    """All at one loss, but for what is measured with noise."""
-    noise = np.random.default_rng(seed)
-    return lambda x, step: STILL - slope * step + size * float(noise.standard_normal())
-
-
-@pytest.mark.parametrize("size", [1e-6, 0.002, 0.1])
-def test_differences_no_larger_than_the_noise_from_step_to_step_are_none(size):
-    shown = [nothing_learns(looked_at(trembling(seed, size), XS16).history, FIRST, LOOK) for seed in range(20)]
-    assert sum(shown) >= 15
-
-
-def test_a_slope_is_no_noise_though_each_step_of_it_is_smaller():
-    shown = [nothing_learns(looked_at(trembling(seed, 0.01, 0.01), XS16).history, FIRST, LOOK) for seed in range(20)]
-    assert sum(shown) <= 2
-
-
-def test_differences_larger_than_the_noise_are_some():
-    noise = np.random.default_rng(0)
-
-    def apart(x, step):
-        return x + 0.01 * float(noise.standard_normal())
-
-    assert not nothing_learns(looked_at(apart, XS16).history, FIRST, LOOK)
 
 
 def test_nothing_is_known_before_the_first_were_looked_at():

@@ -19,12 +19,6 @@ _ALIKE = 0.06
 """Half of the losses lie within this part of the spread of all of them and of their own size, or are equal."""
 _STILL = 0.02
 """Half of the losses changed by less than this part since a third of the steps."""
-_NOISE = 1.25
-"""Or by less than so many standard deviations of the noise."""
-_USUAL_BEND = 0.6745 * 6**0.5
-"""The median size of a second difference of independent normal numbers, in their standard deviations."""
-_POINTS = 5
-"""At so many steps at most the curves are looked at."""
 
 
 def nothing_learns(history: History, first: int, step: int) -> bool:
@@ -33,34 +27,20 @@ def nothing_learns(history: History, first: int, step: int) -> bool:
     It is enough that this holds for the `first` trials or for some more, up to twice as many: of eight, chance may let
     four move where most stand still.
     """
+    early, late = _losses(history, 2 * first, max(1, step // 3)), _losses(history, 2 * first, step)
+    return step > 1 and any(_stand_still(early[:n], late[:n]) for n in range(first, max(first, len(late)) + 1))
+
+
+def _stand_still(early: Floats, late: Floats) -> bool:
     import numpy as np
 
-    points = sorted({round(at) for at in np.linspace(max(1, step // 3), step, _POINTS)})
-    curves = np.stack([_losses(history, 2 * first, at) for at in points])
-    return step > 1 and any(_stand_still(curves[:, :n]) for n in range(first, max(first, curves.shape[1]) + 1))
-
-
-def _stand_still(curves: Floats) -> bool:
-    """Whether most do. curves: losses after rising steps, (steps, n)."""
-    import numpy as np
-
-    curves = curves[:, np.isfinite(curves).all(axis=0)]
-    if curves.shape[1] < _FEWEST:
+    known = np.isfinite(early) & np.isfinite(late)
+    if known.sum() < _FEWEST:
         return False
-    early, late = curves[0], curves[-1]
+    early, late = early[known], late[known]
     size = min(float(np.ptp(late)), float(np.abs(np.median(late))))
-    noise = _NOISE * _tremble(curves)
     low, high = _densest_half(late)
-    moved = float(np.median(np.abs(late - early)))
-    return high - low <= max(_ALIKE * size, noise) and moved <= max(_STILL * size, noise)
-
-
-def _tremble(curves: Floats) -> float:
-    """The usual standard deviation of the noise of a loss, by second differences, in which a trend leaves little."""
-    import numpy as np
-
-    bends = np.abs(np.diff(curves, 2, axis=0))
-    return float(np.median(bends)) / _USUAL_BEND if bends.size else 0.0
+    return high - low <= _ALIKE * size and float(np.median(np.abs(late - early))) <= _STILL * size
 
 
 def learners(history: History, first: int, step: int) -> int:
