@@ -1,4 +1,4 @@
-"""A real training in a given time: the demo's network on handwritten digits, Greyhound beside Optuna.
+"""A real training in a given time: the demo's network on handwritten digits, Greyhound beside Optuna and Ray Tune.
 
     python benchmarks/digits.py --seconds 60 --seeds 5
 
@@ -9,13 +9,14 @@ workers' start among them; only the images are read before. All methods get the 
 - greyhound: `gh.tune` at its defaults; the finals at its end, a fifth of the time, among those seconds.
 - greyhound_search: without the finals, all seconds for the search.
 - optuna: TPE with the Hyperband pruner, two processes on one journal file; at the deadline it ends what it trains.
+- ray_tune: Ray Tune's ASHA with Optuna's TPE as its searcher, two processes; the cluster's start among the seconds.
 - random: `gh.tune` with random configurations, all trained in full.
 
 Prints means over seeds ± their standard errors: the winner's accuracy on the thousand images that it was chosen by, and
 on a thousand that no search saw; the same for its configuration trained again on three fresh seeds, which is less a
 matter of luck; configurations tried and trained in full; epochs; seconds until the first epoch of a worker began, and
 seconds after that in which a worker did not train; seconds in all; and the machine's load when the runs began. Every
-run is a line of the file that --out names; run again, it goes on. Needs torch, mlxtend and optuna.
+run is a line of the file that --out names; run again, it goes on. Needs torch, mlxtend, optuna and ray[tune].
 """
 
 from __future__ import annotations
@@ -200,6 +201,64 @@ def optuna(folder: Path, seed: int, deadline: float) -> Winner:
     return Winner(best.params, str(folder / f"{best.number}.pt"), best.value, len(study.trials), finished)
 
 
+class RayTrial:
+    """A trial of Ray Tune, as the demo's training wants one; what is stopped is lost, as with ASHA there."""
+
+    def __init__(self, params: Mapping[str, Any], seed: int) -> None:
+        self.params, self.seed, self.max_steps = params, seed, example().EPOCHS
+
+    def checkpoint(self, model: Any, **objects: Any) -> int:
+        self._model = model
+        return 0
+
+    def report(self, step: int, accuracy: float) -> None:
+        import torch
+        from ray import tune
+
+        if step < self.max_steps:
+            tune.report({"accuracy": accuracy})
+            return
+        with tempfile.TemporaryDirectory() as name:
+            torch.save({"objects": {"model": self._model.state_dict()}}, Path(name) / "model.pt")
+            tune.report({"accuracy": accuracy}, checkpoint=tune.Checkpoint.from_directory(name))
+
+
+def ray_tune(folder: Path, seed: int, deadline: float) -> Winner:
+    import logging
+
+    import optuna
+    import ray
+    from ray import tune
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    ray.init(num_cpus=WORKERS, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    here = str(Path(__file__).parent)
+
+    def objective(config: dict[str, Any]) -> None:
+        sys.path.insert(0, here)
+        digits = importlib.import_module("digits")
+        number = int(tune.get_context().get_trial_name().rpartition("_")[2], 16)
+        digits.train(digits.RayTrial(config, number % 2**31))
+
+    goal = {"metric": "accuracy", "mode": "max"}
+    tuner = tune.Tuner(
+        tune.with_resources(objective, {"cpu": 1}),
+        tune_config=tune.TuneConfig(
+            **goal, num_samples=-1, max_concurrent_trials=WORKERS, time_budget_s=max(0.1, deadline - time.time()),
+            search_alg=OptunaSearch(suggested, **goal, seed=seed, points_to_evaluate=[example().SPACE.default()]),
+            scheduler=tune.schedulers.AsyncHyperBandScheduler(max_t=example().EPOCHS),
+        ),
+        run_config=tune.RunConfig(storage_path=str(folder / "ray"), verbose=0),
+    )  # fmt: skip
+    results = list(tuner.fit())
+    ray.shutdown()
+    finished = [result for result in results if result.checkpoint is not None]
+    best = max(finished, key=lambda result: result.metrics["accuracy"])
+    checkpoint = str(Path(best.checkpoint.path) / "model.pt")
+    return Winner(best.config, checkpoint, best.metrics["accuracy"], len(results), len(finished))
+
+
 @dataclass
 class Alone:
     """A training that nobody stops."""
@@ -220,6 +279,7 @@ METHODS: dict[str, Callable[[Path, int, float], Winner]] = {
     "greyhound": greyhound,
     "greyhound_search": functools.partial(greyhound, finals=False),
     "optuna": optuna,
+    "ray_tune": ray_tune,
     "random": functools.partial(greyhound, finals=False, sampler="random", scheduler="none"),
 }
 
@@ -228,8 +288,8 @@ def run(method: str, seed: int, seconds: float) -> dict[str, Any]:
     """One search, then its winner's configuration on fresh seeds."""
     import torch
 
-    if method == "optuna":
-        importlib.import_module("optuna")
+    for package in {"optuna": ["optuna"], "ray_tune": ["optuna", "ray.tune"]}.get(method, []):
+        importlib.import_module(package)  # theirs to read before the clock starts, as ours is
     with tempfile.TemporaryDirectory() as name:
         log, images = Path(name) / "epochs", Path(name) / "images.pt"
         example()

@@ -13,7 +13,7 @@ names; run again, it goes on. Prints normalised regret, (best − v) / (best −
 reaches at the end of its training and the incumbent is the best observed among the trials at the highest step seen:
 after so many full trainings' worth of steps, all workers together; mean over tasks ± standard error over seeds; and
 the decision's CPU milliseconds. Tuners that are not installed are left out; those whose pins conflict run by the
-Python that --elsewhere names for their package (dehb, neps, smac, syne; see `elsewhere.py`).
+Python that --elsewhere names for their package (dehb, hpbandster, neps, ray, smac, syne; see `elsewhere.py`).
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ import curve_tasks
 import greyhound as gh
 
 AT = (5, 10, 20, 50)
+ELSEWHERE = (
+    "dehb", "hpbandster", "neps", "ray_asha", "ray_asha_optuna", "ray_hyperband", "smac", "syne_asha", "syne_bohb",
+    "syne_median",
+)  # fmt: skip
 OURS = ("freeze_thaw", "asha", "asha+tpe", "none", "none+tpe", "none+random")
 
 
@@ -191,7 +195,7 @@ PEERS = {
     ),
     **{
         name: Peer(None, functools.partial(lambda name, task, seed: Elsewhere(task, name, seed), name))
-        for name in ("dehb", "hpbandster", "neps", "smac", "syne_asha", "syne_bohb", "syne_median")
+        for name in ELSEWHERE
     },
 }
 

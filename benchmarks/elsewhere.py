@@ -239,6 +239,10 @@ def make(tuner: str, space: Space, max_steps: int, seed: int) -> Any:
     package, _, kind = tuner.partition("_")
     if package == "syne":
         return SyneTune(kind, space, max_steps, seed)
+    if package == "ray":
+        from raytune import RayTune
+
+        return RayTune(kind, space, max_steps, seed, max(1, round(max_steps / RUNGS)))
     return {"dehb": DEHB, "hpbandster": HpBandSter, "neps": NePS, "smac": SMAC}[package](space, max_steps, seed)
 
 

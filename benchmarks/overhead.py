@@ -1,4 +1,4 @@
-"""What a tuner itself costs, Greyhound and Optuna side by side on the same disk.
+"""What a tuner itself costs, Greyhound, Optuna and, of what it has, Ray Tune side by side on the same disk.
 
     python benchmarks/overhead.py                 everything, some minutes
     python benchmarks/overhead.py --only asktell  one part: asktell, suggest, opening, report, idle
@@ -9,7 +9,7 @@
   100, 1,000 and 10,000 random trials before it; Optuna's GP only with 100, where it takes a second already.
 - opening: a study of 10,000 trials with 20 reports each, from file to a usable object.
 - report: how long `trial.report` keeps a training from going on, in a worker process and in this one.
-- idle: share of their time for which two workers train, in a study of trials of two seconds.
+- idle: share of their time for which two workers train, in a study of trials of two seconds, from the first trial on.
 """
 
 from __future__ import annotations
@@ -295,6 +295,31 @@ def idle_optuna(folder: Path, trials: int) -> dict[str, object]:
     }
 
 
+def idle_ray_tune(folder: Path, trials: int) -> dict[str, object]:
+    import ray
+    from ray import tune
+
+    def train(config: dict[str, object]) -> dict[str, float]:
+        begin = time.time()
+        time.sleep(2.0)
+        return {"loss": 1.0, "begin": begin, "end": time.time()}
+
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    results = tune.Tuner(
+        train,
+        param_space={name: tune.uniform(0.0, 1.0) for name in SPACE.parameters},
+        tune_config=tune.TuneConfig(metric="loss", mode="min", num_samples=trials),
+        run_config=tune.RunConfig(storage_path=str((folder / "ray").resolve()), verbose=0),
+    ).fit()
+    ray.shutdown()
+    spans = [(result.metrics["begin"], result.metrics["end"], None) for result in results]
+    return {
+        "what": f"time that 2 workers train, {trials} trials of 2 s",
+        "tuner": "ray tune",
+        **_share(spans),
+    }
+
+
 def _share(spans: list[tuple[float, float, object]]) -> dict[str, float]:
     """Share of the time from the first begin to the last end for which two trials were being trained."""
     begin, end = min(span[0] for span in spans), max(span[1] for span in spans)
@@ -332,7 +357,7 @@ def main() -> None:
         if options.only in (None, "report"):
             _tell(reports(folder))
         if options.only in (None, "idle"):
-            _tell([idle_greyhound(folder, options.idle_trials), idle_optuna(folder, options.idle_trials)])
+            _tell([idle(folder, options.idle_trials) for idle in (idle_greyhound, idle_optuna, idle_ray_tune)])
 
 
 def _tell(rows: list[dict[str, object]]) -> None:
