@@ -1,6 +1,8 @@
 """The fold: incremental as from the start, first claims hold, nothing is counted twice."""
 
 import math
+import pickle
+import sys
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -269,6 +271,39 @@ def test_a_step_may_be_told_in_parts():
     assert trial.metrics == {"loss": 1.0, "accuracy": 0.9}, "what was told first holds"
     assert (trial.step, len(trial.reports), history.total_steps) == (2, 1, 2)
     assert list(history.losses_at(2)) == [-0.9]
+
+
+def test_a_record_keeps_the_reports_that_it_was_made_with():
+    first, part, rest, second = (
+        ev.Reported(2.0, 0, 1, {"accuracy": 0.5}),
+        ev.Reported(2.5, 0, 2, {"accuracy": 0.6}),
+        ev.Reported(2.6, 0, 2, {"latency": 4.0}),
+        ev.Reported(3.0, 0, 3, {"accuracy": 0.7}),
+    )
+    history = History.of([*BEGIN, started(0), first, part])
+    early = history.trial(0)
+    history.apply(rest)
+    history.apply(second)
+    assert early.reports == (first, part)
+    assert [list(early.reports), early.reports[1:], early.reports[-1]] == [[first, part], (part,), part]
+    assert list(reversed(early.reports)) == [part, first]
+    assert pickle.loads(pickle.dumps(early)) == early
+    with pytest.raises(IndexError):
+        early.reports[2]
+    assert [report.metrics for report in history.trial(0).reports] == [
+        {"accuracy": 0.5},
+        {"accuracy": 0.6, "latency": 4.0},
+        {"accuracy": 0.7},
+    ]
+
+
+def test_a_record_takes_no_more_room_after_many_steps_than_after_few():
+    history = History.of([*BEGIN, started(0)])
+    taken = []
+    for step in range(1, 2001):
+        history.apply(ev.Reported(2.0, 0, step, {"accuracy": 0.5}))
+        taken.append(sys.getsizeof(history.trial(0).reports))
+    assert taken[-1] == taken[0]
 
 
 def test_silence_between_sessions_is_not_study_time():
