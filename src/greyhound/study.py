@@ -454,10 +454,10 @@ class Study:
         replayed to find out which of them the scheduler would have stopped, and at which step; what they came
         to says whether that would have been wrong.
         """
-        from greyhound.analysis.audit import audit
+        from greyhound.analysis.audit import AUDIT, audit
 
-        stops = replay.stops(self.journal.read(0), self.scheduler)
-        return audit(self.history, stops)
+        audited = any(trial.source == AUDIT for trial in self.history.trials)
+        return audit(self.history, replay.stops(self.journal.read(0), self.scheduler) if audited else {})
 
     def finals(self, top: int = 5, seeds: int = 5) -> Finals | None:
         """Train the `top` best configurations and the default again on `seeds` fresh seeds, the same for all.
