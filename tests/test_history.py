@@ -81,6 +81,7 @@ def state_of(history):
             history.total_seconds,
             history.active_seconds,
             list(history.queue),
+            history.first_queued,
             {state: history.numbers(state) for state in TrialState},
             [
                 np.asarray(getattr(history, name)).tolist()
@@ -143,6 +144,38 @@ def test_first_claim_of_a_paused_trial_and_of_a_ticket_holds():
     )
     assert len(history) == 1
     assert not history.queue
+
+
+@given(st.lists(anything, max_size=40))
+def test_the_queue_is_what_was_asked_for_and_nobody_took(events):
+    history, asked, taken = History.of(BEGIN), [], set()
+    for event in events:
+        first = isinstance(event, ev.Started) and event.trial == len(history)
+        if first and event.ticket is not None and event.ticket not in taken:
+            taken.add(event.ticket)
+        if isinstance(event, ev.Enqueued):
+            asked.append(event.params)
+        history.apply(event)
+        waiting = [(at, params) for at, params in enumerate(asked) if at not in taken]
+        assert list(history.queue) == waiting
+        assert history.first_queued == next(iter(waiting), None)
+
+
+def test_what_is_asked_for_is_held_against_what_has_the_same_place_alone():
+    class Place(int):
+        compared = 0
+
+        def __eq__(self, other):
+            Place.compared += 1
+            return int(self) == other
+
+        __hash__ = int.__hash__
+
+    asked = [ev.Enqueued(1.0, {**ADAM, "lr": 1e-5 * at}, place=Place(at)) for at in range(1, 301)]
+    again = [replace(event, place=Place(event.place)) for event in asked]
+    history = History.of([*BEGIN, *asked, *again])
+    assert [params for _, params in history.queue] == [event.params for event in asked]
+    assert Place.compared <= 8 * len(asked), "not with each before it"
 
 
 def test_who_starts_from_a_parent_counts_only_what_it_trained_itself():
