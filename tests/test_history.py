@@ -95,7 +95,12 @@ def state_of(history):
 named = st.sampled_from(
     [("x", 0.5, Float(0.0, 1.0)), ("x", 3.0, Float(0.0, 4.0)), ("x", 1, Int(1, 2)), ("y", 2, Int(1, 2))]
 )
-suggested = st.builds(lambda number, told: ev.Suggested(3.0, number, *told[:2], told[2].to_dict()), numbers, named)
+suggested = st.builds(
+    lambda number, told, again: ev.Suggested(3.0, number, *told[:2], {} if again else told[2].to_dict()),
+    numbers,
+    named,
+    st.booleans(),
+)
 widened = ev.Declared(3.0, replace(SETTINGS, space=Space({**SPACE.parameters, "n": Int(1, 8, default=3)})).to_json())
 
 
@@ -419,6 +424,20 @@ def test_parameters_named_by_the_training_make_the_space():
     assert history.space == Space(x=Float(0.0, 4.0), kind=Categorical(["a", "b"]))
     assert history.X.tolist() == [[0.125, 0.5], [0.75, 0.75]]
     assert history.active.tolist() == [[True, False], [True, True]]
+
+
+def test_a_parameter_that_is_as_the_space_has_it_need_not_be_told_again():
+    settings = Settings(objectives=(Objective("value", False),))
+    events = [
+        ev.Declared(1.0, settings.to_json()), started(0, {}), started(1, {}),
+        ev.Suggested(2.0, 0, "kind", "a", {}),  # none by that name is known
+        ev.Suggested(2.0, 0, "x", 0.5, Float(0.0, 4.0).to_dict()),
+        ev.Suggested(2.0, 1, "x", 3.0, {}),
+    ]  # fmt: skip
+    history = History.of(events)
+    assert [trial.params for trial in history.trials] == [{"x": 0.5}, {"x": 3.0}]
+    assert history.space == Space(x=Float(0.0, 4.0))
+    assert history.X.tolist() == [[0.125], [0.75]]
 
 
 class _NaN:

@@ -23,7 +23,7 @@ from greyhound.columns import Columns, Row
 from greyhound.errors import GreyhoundError
 from greyhound.migration import migrate
 from greyhound.settings import Settings, check_continues
-from greyhound.space import Parameter, Space, parameter_from_dict, widen
+from greyhound.space import Space, parameter_from_dict, widen
 from greyhound.trial import Limit, Objective, Params, Trial, TrialState, of_constraint
 
 if TYPE_CHECKING:
@@ -401,15 +401,15 @@ class History:
         row = self._row(event.trial)
         if row is None or event.name in row.params:
             return
-        seen = parameter_from_dict(event.name, event.parameter)
-        known: dict[str, Parameter] = dict(self.space.parameters)
-        if event.name in known and known[event.name].kind != seen.kind:
+        known = self.space.parameters.get(event.name)
+        seen = parameter_from_dict(event.name, event.parameter) if event.parameter else known
+        if seen is None or (known is not None and known.kind != seen.kind):
             return
         row.params[event.name] = event.value
         row.record = None
-        merged = widen(known[event.name], seen) if event.name in known else seen
-        if known.get(event.name) != merged:
-            self.space = Space({**known, event.name: merged})
+        merged = seen if known is None or seen is known else widen(known, seen)
+        if merged != known:
+            self.space = Space({**self.space.parameters, event.name: merged})
             self._columns = None
         self._changed(event.trial)
 

@@ -316,7 +316,9 @@ class Study:
         elif isinstance(message, Constraint):
             self._session.append(ev.Constrained(now, message.number, message.key, message.value))
         else:
-            self._session.append(ev.Suggested(now, message.number, message.name, message.value, message.parameter))
+            known = self.history.space.parameters.get(message.name)
+            told = {} if known is not None and known.to_dict() == message.parameter else message.parameter
+            self._session.append(ev.Suggested(now, message.number, message.name, message.value, told))
             trial, named = self.history.trial(message.number), parameter_from_dict(message.name, message.parameter)
             if message.name not in trial.params:
                 raise SpaceError(f"{message.name}: {why_not(self.history.space[message.name], named)}")
