@@ -16,6 +16,7 @@ from greyhound.schedulers.asha import Asha
 from greyhound.schedulers.full import Full
 from greyhound.schedulers.median import Median
 from greyhound.space import Float, Space
+from greyhound.storage import Memory
 from greyhound.study import Study
 from greyhound.trial import Objective, TrialState, Verdict
 
@@ -196,6 +197,21 @@ def test_the_share_is_kept_and_older_journals_have_none(tmp_path):
     del before["audit"]
     assert History.of([ev.Declared(1.0, before)]).settings.audit == 0.0
     assert History.of([ev.Declared(1.0, before)]).objectives == (Objective("loss", False),)
+
+
+def test_a_study_without_audit_trials_is_not_replayed():
+    class Read(Memory):
+        reads = 0
+
+        def read(self, since):
+            self.reads += 1
+            return super().read(since)
+
+    for share, reads in ((0.0, 0), (0.2, 1)):
+        study = study_of(faithful, trials=30, share=share, storage=Read())
+        before = study.journal.reads
+        assert bool(study.audit().audited) == bool(share)
+        assert study.journal.reads - before == reads
 
 
 def test_the_command_line_and_the_report_tell_it(tmp_path):

@@ -100,6 +100,13 @@ def test_lines_tell_the_first_failure_of_each_kind(capsys):
     ]
 
 
+def test_of_an_endless_line_of_an_error_the_beginning_is_told(capsys):
+    display.Lines().failed(0, TrialState.FAILED, "ValueError: " + "y" * 1_000_000)
+    told = capsys.readouterr().out
+    assert told.startswith("trial 0 failed: ValueError: yyy")
+    assert len(told) < 500
+
+
 def test_a_pipe_gets_lines_and_nothing_more_where_progress_is_off(capsys):
     assert type(display.make_display("auto")) is display.Lines
     assert type(display.make_display(True)) is display.Live

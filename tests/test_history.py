@@ -1,6 +1,8 @@
 """The fold: incremental as from the start, first claims hold, nothing is counted twice."""
 
 import math
+import pickle
+import sys
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -79,6 +81,7 @@ def state_of(history):
             history.total_seconds,
             history.active_seconds,
             list(history.queue),
+            history.first_queued,
             {state: history.numbers(state) for state in TrialState},
             [
                 np.asarray(getattr(history, name)).tolist()
@@ -92,7 +95,12 @@ def state_of(history):
 named = st.sampled_from(
     [("x", 0.5, Float(0.0, 1.0)), ("x", 3.0, Float(0.0, 4.0)), ("x", 1, Int(1, 2)), ("y", 2, Int(1, 2))]
 )
-suggested = st.builds(lambda number, told: ev.Suggested(3.0, number, *told[:2], told[2].to_dict()), numbers, named)
+suggested = st.builds(
+    lambda number, told, again: ev.Suggested(3.0, number, *told[:2], {} if again else told[2].to_dict()),
+    numbers,
+    named,
+    st.booleans(),
+)
 widened = ev.Declared(3.0, replace(SETTINGS, space=Space({**SPACE.parameters, "n": Int(1, 8, default=3)})).to_json())
 
 
@@ -141,6 +149,38 @@ def test_first_claim_of_a_paused_trial_and_of_a_ticket_holds():
     )
     assert len(history) == 1
     assert not history.queue
+
+
+@given(st.lists(anything, max_size=40))
+def test_the_queue_is_what_was_asked_for_and_nobody_took(events):
+    history, asked, taken = History.of(BEGIN), [], set()
+    for event in events:
+        first = isinstance(event, ev.Started) and event.trial == len(history)
+        if first and event.ticket is not None and event.ticket not in taken:
+            taken.add(event.ticket)
+        if isinstance(event, ev.Enqueued):
+            asked.append(event.params)
+        history.apply(event)
+        waiting = [(at, params) for at, params in enumerate(asked) if at not in taken]
+        assert list(history.queue) == waiting
+        assert history.first_queued == next(iter(waiting), None)
+
+
+def test_what_is_asked_for_is_held_against_what_has_the_same_place_alone():
+    class Place(int):
+        compared = 0
+
+        def __eq__(self, other):
+            Place.compared += 1
+            return int(self) == other
+
+        __hash__ = int.__hash__
+
+    asked = [ev.Enqueued(1.0, {**ADAM, "lr": 1e-5 * at}, place=Place(at)) for at in range(1, 301)]
+    again = [replace(event, place=Place(event.place)) for event in asked]
+    history = History.of([*BEGIN, *asked, *again])
+    assert [params for _, params in history.queue] == [event.params for event in asked]
+    assert Place.compared <= 8 * len(asked), "not with each before it"
 
 
 def test_who_starts_from_a_parent_counts_only_what_it_trained_itself():
@@ -271,6 +311,39 @@ def test_a_step_may_be_told_in_parts():
     assert list(history.losses_at(2)) == [-0.9]
 
 
+def test_a_record_keeps_the_reports_that_it_was_made_with():
+    first, part, rest, second = (
+        ev.Reported(2.0, 0, 1, {"accuracy": 0.5}),
+        ev.Reported(2.5, 0, 2, {"accuracy": 0.6}),
+        ev.Reported(2.6, 0, 2, {"latency": 4.0}),
+        ev.Reported(3.0, 0, 3, {"accuracy": 0.7}),
+    )
+    history = History.of([*BEGIN, started(0), first, part])
+    early = history.trial(0)
+    history.apply(rest)
+    history.apply(second)
+    assert early.reports == (first, part)
+    assert [list(early.reports), early.reports[1:], early.reports[-1]] == [[first, part], (part,), part]
+    assert list(reversed(early.reports)) == [part, first]
+    assert pickle.loads(pickle.dumps(early)) == early
+    with pytest.raises(IndexError):
+        early.reports[2]
+    assert [report.metrics for report in history.trial(0).reports] == [
+        {"accuracy": 0.5},
+        {"accuracy": 0.6, "latency": 4.0},
+        {"accuracy": 0.7},
+    ]
+
+
+def test_a_record_takes_no_more_room_after_many_steps_than_after_few():
+    history = History.of([*BEGIN, started(0)])
+    taken = []
+    for step in range(1, 2001):
+        history.apply(ev.Reported(2.0, 0, step, {"accuracy": 0.5}))
+        taken.append(sys.getsizeof(history.trial(0).reports))
+    assert taken[-1] == taken[0]
+
+
 def test_silence_between_sessions_is_not_study_time():
     events = [
         ev.Declared(100.0, SETTINGS.to_json()), ev.Joined(100.0, "a", "host", 1, 0.0), started(0, time=110.0),
@@ -351,6 +424,20 @@ def test_parameters_named_by_the_training_make_the_space():
     assert history.space == Space(x=Float(0.0, 4.0), kind=Categorical(["a", "b"]))
     assert history.X.tolist() == [[0.125, 0.5], [0.75, 0.75]]
     assert history.active.tolist() == [[True, False], [True, True]]
+
+
+def test_a_parameter_that_is_as_the_space_has_it_need_not_be_told_again():
+    settings = Settings(objectives=(Objective("value", False),))
+    events = [
+        ev.Declared(1.0, settings.to_json()), started(0, {}), started(1, {}),
+        ev.Suggested(2.0, 0, "kind", "a", {}),  # none by that name is known
+        ev.Suggested(2.0, 0, "x", 0.5, Float(0.0, 4.0).to_dict()),
+        ev.Suggested(2.0, 1, "x", 3.0, {}),
+    ]  # fmt: skip
+    history = History.of(events)
+    assert [trial.params for trial in history.trials] == [{"x": 0.5}, {"x": 3.0}]
+    assert history.space == Space(x=Float(0.0, 4.0))
+    assert history.X.tolist() == [[0.125], [0.75]]
 
 
 class _NaN:

@@ -170,6 +170,22 @@ def test_enqueued_values_for_what_a_training_names_come_back_in_the_form_it_asks
     assert repr(dict(study.trials[0].params)) == "{'x': 1.0, 'n': 2, 'kind': ('a', 0.5)}"
 
 
+def test_a_parameter_that_every_training_names_is_in_the_journal_once(tmp_path):
+    choices = [f"option {at}" for at in range(50)]
+    with Study(minimize="loss", sampler="random", storage=tmp_path / "study.db") as study:
+        for high in (1.0, 1.0, 2.0, 2.0, 1.0):
+            trial = study.ask()
+            x, kind = trial.suggest_float("x", 0.0, high), trial.suggest_categorical("kind", choices)
+            study.tell(trial, loss=x + choices.index(kind))
+        params = [dict(trial.params) for trial in study.trials]
+        events = [event for event in study.journal.read(0) if isinstance(event, ev.Suggested)]
+    assert [event.parameter.get("high", 0) for event in events if event.name == "x"] == [1.0, 0, 2.0, 0, 1.0]
+    assert [bool(event.parameter) for event in events if event.name == "kind"] == [True] + [False] * 4
+    again = Study.load(tmp_path / "study.db")
+    assert [dict(trial.params) for trial in again.trials] == params
+    assert again.history.space == Space(x=Float(0.0, 2.0), kind=Categorical(choices))
+
+
 def test_an_enqueued_value_that_a_training_does_not_ask_for_is_drawn_with_a_warning():
     study = Study()
     study.enqueue({"x": 5.0})

@@ -153,7 +153,8 @@ def _waiting(history: History) -> New | Resume | None:
         return None
     if not len(history) and not history.define_by_run and (default := history.space.default()) is not None:
         return New(default, DEFAULT)
-    for ticket, params in history.queue:
+    if (first := history.first_queued) is not None:
+        ticket, params = first
         return New(params, ENQUEUED, ticket)
     return None
 

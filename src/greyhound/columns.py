@@ -5,8 +5,9 @@ The columns are refreshed only for rows that changed since they were last read.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from greyhound import events as ev
@@ -53,7 +54,7 @@ class Row:
                 step=max(self.last, 0),
                 until=self.until,
                 metrics=dict(self.metrics),
-                reports=tuple(self.reports),
+                reports=Told(self.reports),
                 error=self.error,
                 attrs=dict(self.attrs),
                 started=self.started,
@@ -68,6 +69,45 @@ class Row:
                 replicates=self.replicates,
             )
         return self.record
+
+
+class Told(Sequence[ev.Reported]):
+    """What a trial had reported when its record was made: a row's list up to there, which may grow on.
+
+    Nothing is copied, so that a report costs the same after the first and the hundred thousandth step. Only the last
+    report of the list is ever replaced, and that is held here.
+    """
+
+    __slots__ = ("_count", "_last", "_reports")
+
+    def __init__(self, reports: Sequence[ev.Reported]) -> None:
+        self._reports = reports
+        self._count = len(reports)
+        self._last = reports[-1:]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return tuple(self)[at]
+        place = range(self._count)[at]
+        return self._last[0] if place == self._count - 1 else self._reports[place]
+
+    def __iter__(self) -> Iterator[ev.Reported]:
+        yield from islice(self._reports, max(0, self._count - 1))
+        yield from self._last
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, Told | tuple) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as a tuple of reports, which hold dictionaries
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return tuple, (tuple(self),)
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
 
 
 class Columns:

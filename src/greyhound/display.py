@@ -23,7 +23,7 @@ from greyhound.executors import Executor, WorkerInfo
 from greyhound.markup import paragraph, table
 from greyhound.spending import time_left
 from greyhound.trial import TrialState
-from greyhound.values import listed
+from greyhound.values import cut, listed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _REFRESH_S = 0.25
 _LINE_EVERY_S = 30.0
+_LONGEST_LINE = 400
+"""Letters that are told of an error."""
 
 AGAIN: ContextVar[Sequence[str]] = ContextVar("AGAIN", default=())
 """What a program has to be given besides its own arguments to find its study again."""
@@ -124,7 +126,7 @@ class Lines(Quiet):
 
     def failed(self, number: int, state: TrialState, error: str) -> None:
         """Print the first failure of each kind; the study counts them all."""
-        last = error.strip().splitlines()[-1]
+        last = cut(error.strip().splitlines()[-1], _LONGEST_LINE)
         if last not in self._told:
             self._told.add(last)
             _print(f"trial {number} {state.value}: {last}")
@@ -173,7 +175,7 @@ class Live(Lines):
 
     def failed(self, number: int, state: TrialState, error: str) -> None:
         """Print the first failure of each kind above the table."""
-        last = error.strip().splitlines()[-1]
+        last = cut(error.strip().splitlines()[-1], _LONGEST_LINE)
         if last not in self._told:
             self._told.add(last)
             self.warn(f"trial {number} {state.value}: {last}")
@@ -203,7 +205,7 @@ class Notebook(Lines):
 
     def failed(self, number: int, state: TrialState, error: str) -> None:
         """Keep the first failure of each kind below the table."""
-        last = error.strip().splitlines()[-1]
+        last = cut(error.strip().splitlines()[-1], _LONGEST_LINE)
         if last not in self._told:
             self._told.add(last)
             self.warn(f"trial {number} {state.value}: {last}")

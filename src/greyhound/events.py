@@ -117,7 +117,10 @@ class Continued(Event):
 
 @dataclass(frozen=True, slots=True)
 class Suggested(Event):
-    """A running trial chose a value for a parameter that it named itself; `parameter` is its JSON form."""
+    """A running trial chose a value for a parameter that it named itself.
+
+    parameter: its JSON form; empty where that is the one which the space has by then.
+    """
 
     kind: ClassVar[str] = "suggested"
     trial: int

@@ -23,7 +23,7 @@ from greyhound.columns import Columns, Row
 from greyhound.errors import GreyhoundError
 from greyhound.migration import migrate
 from greyhound.settings import Settings, check_continues
-from greyhound.space import Parameter, Space, parameter_from_dict, widen
+from greyhound.space import Space, parameter_from_dict, widen
 from greyhound.trial import Limit, Objective, Params, Trial, TrialState, of_constraint
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ class History:
         self._by_state: dict[TrialState, dict[int, None]] = {state: {} for state in TrialState}
         self._queue: list[ev.Enqueued] = []
         self._taken: set[int] = set()
+        self._wanted: dict[int, None] = {}  # tickets that wait: of configurations, and of replicates
+        self._due: dict[int, None] = {}
+        self._placed: dict[int, list[int]] = {}  # tickets by the place of what was asked for
+        self._seeds: set[tuple[int, int | None]] = set()  # of the replicates of each trial
         self._replicates: dict[int, None] = {}
         self._constraints: dict[str, Limit] = {}
         self._columns: Columns | None = None
@@ -176,7 +180,13 @@ class History:
     @property
     def queue(self) -> Sequence[tuple[int, Params]]:
         """Configurations that the user asked for and nobody took yet, with their tickets."""
-        return [(at, event.params) for at, event in self._waiting() if event.replicates is None]
+        return [(at, self._queue[at].params) for at in self._wanted]
+
+    @property
+    def first_queued(self) -> tuple[int, Params] | None:
+        """The first of the queue."""
+        at = next(iter(self._wanted), None)
+        return None if at is None else (at, self._queue[at].params)
 
     @property
     def replicates(self) -> Sequence[Trial]:
@@ -186,17 +196,12 @@ class History:
     @property
     def replicates_due(self) -> Sequence[tuple[int, ev.Enqueued]]:
         """Replicates that nobody took yet, with their tickets."""
-        return [(at, event) for at, event in self._waiting() if event.replicates is not None]
+        return [(at, self._queue[at]) for at in self._due]
 
     @property
     def replicates_open(self) -> bool:
         """Whether finals go on: a replicate waits, runs or is paused."""
-        return bool(self.replicates_due) or any(not self._rows[number].state.final for number in self._replicates)
-
-    def _waiting(self) -> Sequence[tuple[int, ev.Enqueued]]:
-        if len(self._taken) == len(self._queue):
-            return ()
-        return [(at, event) for at, event in enumerate(self._queue) if at not in self._taken]
+        return bool(self._due) or any(not self._rows[number].state.final for number in self._replicates)
 
     def curve(self, number: int, metric: str) -> tuple[list[int], list[float]]:
         """Steps and values of a metric, as far as the trial reported it."""
@@ -324,18 +329,25 @@ class History:
             self.owners[event.owner].left = True
 
     def _enqueued(self, event: ev.Enqueued) -> None:
+        ticket = len(self._queue)
         if self._is_asked(event):
-            self._taken.add(len(self._queue))
+            self._taken.add(ticket)
         elif event.replicates is None:
             self.exhausted = False  # there is one to try, whatever the sampler has
+        if ticket not in self._taken:
+            (self._wanted if event.replicates is None else self._due)[ticket] = None
+        if event.replicates is not None:
+            self._seeds.add((event.replicates, event.seed))
+        if event.place is not None:
+            self._placed.setdefault(event.place, []).append(ticket)
         self._queue.append(event)
 
     def _is_asked(self, event: ev.Enqueued) -> bool:
         """Whether another process asked for the same at the same time."""
         if event.replicates is not None:
-            return (event.replicates, event.seed) in {(each.replicates, each.seed) for each in self._queue}
+            return (event.replicates, event.seed) in self._seeds
         if event.place is not None:
-            return (event.place, event.params) in [(each.place, each.params) for each in self._queue]
+            return any(self._queue[at].params == event.params for at in self._placed.get(event.place, ()))
         return False
 
     def _started(self, event: ev.Started) -> None:
@@ -344,6 +356,8 @@ class History:
             return
         if event.ticket is not None:
             self._taken.add(event.ticket)
+            self._wanted.pop(event.ticket, None)
+            self._due.pop(event.ticket, None)
         row = Row(
             params={} if self.define_by_run else dict(event.params),
             state=TrialState.RUNNING,
@@ -387,15 +401,15 @@ class History:
         row = self._row(event.trial)
         if row is None or event.name in row.params:
             return
-        seen = parameter_from_dict(event.name, event.parameter)
-        known: dict[str, Parameter] = dict(self.space.parameters)
-        if event.name in known and known[event.name].kind != seen.kind:
+        known = self.space.parameters.get(event.name)
+        seen = parameter_from_dict(event.name, event.parameter) if event.parameter else known
+        if seen is None or (known is not None and known.kind != seen.kind):
             return
         row.params[event.name] = event.value
         row.record = None
-        merged = widen(known[event.name], seen) if event.name in known else seen
-        if known.get(event.name) != merged:
-            self.space = Space({**known, event.name: merged})
+        merged = seen if known is None or seen is known else widen(known, seen)
+        if merged != known:
+            self.space = Space({**self.space.parameters, event.name: merged})
             self._columns = None
         self._changed(event.trial)
 

@@ -316,7 +316,9 @@ class Study:
         elif isinstance(message, Constraint):
             self._session.append(ev.Constrained(now, message.number, message.key, message.value))
         else:
-            self._session.append(ev.Suggested(now, message.number, message.name, message.value, message.parameter))
+            known = self.history.space.parameters.get(message.name)
+            told = {} if known is not None and known.to_dict() == message.parameter else message.parameter
+            self._session.append(ev.Suggested(now, message.number, message.name, message.value, told))
             trial, named = self.history.trial(message.number), parameter_from_dict(message.name, message.parameter)
             if message.name not in trial.params:
                 raise SpaceError(f"{message.name}: {why_not(self.history.space[message.name], named)}")
@@ -454,10 +456,10 @@ class Study:
         replayed to find out which of them the scheduler would have stopped, and at which step; what they came
         to says whether that would have been wrong.
         """
-        from greyhound.analysis.audit import audit
+        from greyhound.analysis.audit import AUDIT, audit
 
-        stops = replay.stops(self.journal.read(0), self.scheduler)
-        return audit(self.history, stops)
+        audited = any(trial.source == AUDIT for trial in self.history.trials)
+        return audit(self.history, replay.stops(self.journal.read(0), self.scheduler) if audited else {})
 
     def finals(self, top: int = 5, seeds: int = 5) -> Finals | None:
         """Train the `top` best configurations and the default again on `seeds` fresh seeds, the same for all.

@@ -122,6 +122,11 @@ def short(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def cut(text: str, most: int) -> str:
+    """The text in so many letters at most."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def show(value: object) -> str:
     """The value as Python writes it, cut to 80 characters."""
     try:

@@ -1,8 +1,14 @@
 """What the report's plots show: every value under its own name, and trials where they lie."""
 
+import math
+
 import greyhound as gh
+from greyhound import events as ev
 from greyhound.analysis import figures
+from greyhound.history import History
+from greyhound.settings import Settings
 from greyhound.study import Study
+from greyhound.trial import Objective, TrialState
 
 ODD = ("<b>x</b>", 1, "1", None, ("a", 2), "a name that is longer than there is room for")
 
@@ -56,6 +62,71 @@ def test_of_many_trials_the_parallel_plot_has_the_best_and_others_of_every_rank(
     assert losses[0] == 0.0
     assert len(losses) <= 500
     assert losses[-1] > 1090.0
+
+
+def many(count):
+    """A history of so many completed trials of a parameter x, whose losses are 0 to count - 1."""
+    declared = Settings((Objective("loss", False),), gh.Space(x=gh.Float(0, 1), k=gh.Bool()))
+    events = [ev.Declared(1.0, declared.to_json()), ev.Joined(1.0, "me", "host", 1, 1.0)]
+    for at in range(count):
+        events.append(ev.Started(2.0 + at, at, {"x": at / count, "k": True}, 1, "random", "me"))
+        events.append(ev.Ended(2.0 + at, at, TrialState.COMPLETED, {"loss": float((count - 1 - at * 7) % count)}, "me"))
+    return History.of(events)
+
+
+def test_of_very_many_trials_plots_have_as_many_points_as_a_browser_draws():
+    history = many(5001)
+    drawn = {title: list(figure.data) for title, figure in figures.figures(history)}
+    assert list(drawn) == [
+        "Best so far (1667 of 5001 trials, of every rank)",
+        "loss by x (1667 of 5001 trials, of every rank)",
+        "loss by k (1667 of 5001 trials, of every rank)",
+        "All parameters",
+    ]
+    for plots in drawn.values():
+        assert all(len(plot.y or ()) <= 2000 for plot in plots if plot.type == "scatter")
+    by_x = drawn["loss by x (1667 of 5001 trials, of every rank)"][0]
+    assert sorted(by_x.y) == [float(rank) for rank in range(0, 5001, 3)]
+    assert list(by_x.x) == sorted(by_x.x), "in the order of their numbers"
+
+
+def test_the_line_of_the_best_is_whole_however_few_trials_are_drawn():
+    history = many(5001)
+    line = figures.best_so_far(history).data[1]
+    drawn = dict(zip(line.x, line.y, strict=True))
+    lowest, whole = math.inf, {}
+    for at in range(5001):
+        loss = history.trial(at).metrics["loss"]
+        if loss < lowest or at == 5000:
+            lowest = min(loss, lowest)
+            whole[(1.0 + at) / 60] = lowest
+    assert drawn == whole
+
+
+def test_long_curves_keep_their_ends_and_some_steps_between():
+    declared = Settings((Objective("loss", False),), gh.Space(x=gh.Float(0, 1)), max_steps=30_000)
+    events = [ev.Declared(1.0, declared.to_json()), ev.Joined(1.0, "me", "host", 1, 1.0)]
+    for at in range(3):
+        events.append(ev.Started(2.0, at, {"x": 0.5}, 1, "random", "me"))
+        events += [ev.Reported(3.0, at, step, {"loss": 1.0 / step + at}) for step in range(1, 30_001)]
+    others, winner = figures.curves(History.of(events)).data
+    assert winner.name == "winner"
+    assert (len(winner.x), winner.x[0], winner.x[-1]) == (2000, 1, 30_000)
+    assert len(others.x) == 2 * 10_000 + 2, "a gap behind each"
+    assert (others.x[0], others.x[9_999], others.x[10_000]) == (1, 30_000, None)
+
+
+def test_of_very_many_parameters_those_that_matter_most_are_drawn():
+    space = gh.Space({f"p{at}": gh.Float(0, 1) for at in range(60)})
+    study = Study(space, minimize="loss", sampler="random")
+    for _ in range(60):
+        trial = study.ask()
+        study.tell(trial, loss=trial.params["p59"])
+    titles = [title for title, _ in figures.figures(study.history)]
+    assert len(titles) == 1 + 40 + 1
+    assert "loss by p59" in titles
+    assert titles[-1] == "The 40 parameters that matter most"
+    assert len(figures.parallel(study.history).data[0].dimensions) == 40 + 1
 
 
 def test_values_too_large_to_draw_leave_the_others_in_the_plots():

@@ -86,6 +86,17 @@ def test_names_choices_and_errors_are_escaped_everywhere(tmp_path):
     assert "&lt;b&gt;bad" in body
 
 
+def test_of_many_failures_the_most_frequent_are_told_and_the_rest_counted(tmp_path):
+    study = Study({"x": gh.Float(0, 1)}, minimize="loss", sampler="random")
+    for at in range(30):
+        study.tell(study.ask(), failed="ValueError: often" if at < 3 else f"ValueError: number {at} " + "y" * 10_000)
+    body = body_of(study, tmp_path)
+    assert body.index("ValueError: often") < body.index("ValueError: number 3 ")
+    assert body.count("ValueError: number") == 19
+    assert "8 other lines" in body
+    assert "y" * 400 not in body
+
+
 def test_values_that_json_lacks_do_not_break_the_plots(tmp_path):
     study = Study({"x": gh.Float(0, 1)}, maximize="score", max_steps=5, scheduler="none")
     for value in (0.5, float("inf"), float("nan"), 0.7):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import greyhound as gh
+from greyhound import events as ev
 from greyhound.curves.study import finals
 from greyhound.samplers.results import results
 
@@ -95,3 +96,25 @@ def test_a_loss_that_was_infinite_on_the_way_is_not_hidden_by_the_next():
     for step, loss in ((1, 1.0), (2, np.inf), (3, 1.0)):
         made.report(trial, step, loss=loss)
     assert finals(made.history).lengths.tolist() == [0]
+
+
+def test_curves_are_read_all_at_once_as_they_would_be_one_by_one():
+    made, rng = study(max_steps=450), np.random.default_rng(0)
+    for length in (0, 1, 450, 300, 7, 450, 120):
+        steps = np.unique(rng.integers(0, 451, length)) if length < 450 else np.arange(1, 451)
+        losses = rng.choice([0.3, 0.7, np.nan, np.inf], len(steps), p=[0.48, 0.48, 0.02, 0.02]) + 0.01 * rng.random()
+        number = len(made.history)
+        made.history.apply(ev.Started(1.0, number, {"x": number / 10}, 1, "random", "me"))
+        for step, loss in zip(steps.tolist(), losses.tolist(), strict=True):
+            made.history.apply(ev.Reported(2.0, number, step, {"loss": loss} if step % 5 else {"other": loss}))
+    (read,) = finals(made.history).curves
+    for number, trial in enumerate(made.history.trials):
+        told = {each.step: each.metrics["loss"] for each in trial.reports if "loss" in each.metrics and each.step}
+        told = {step: loss for step, loss in told.items() if not np.isnan(loss)}
+        row = np.full(200, np.nan)
+        for step, loss in told.items():
+            row[max(step * 200 // 450, 1) - 1] = loss
+        assert read.lengths[number] == (0 if np.inf in told.values() else max(told, default=0))
+        if read.lengths[number] != 450:  # what came to its end is smoothed
+            shown = ~np.isnan(row)
+            assert np.array_equal(read.values[number][shown], row[shown])

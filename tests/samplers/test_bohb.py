@@ -136,3 +136,21 @@ def test_wrong_options_are_told(options):
 
 def test_the_space_of_the_view_is_the_studys():
     assert seen_at(rungs(), 3).space == SPACE
+
+
+def test_a_suggestion_is_held_by_key_against_the_trials_that_look_like_it_alone(monkeypatch):
+    space, keys = gh.Space(x=gh.Float(0.0, 1.0), n=gh.Int(1, 3)), []
+    made = gh.Study(space, minimize="loss", sampler="random", scheduler="none")
+    for _ in range(60):
+        trial = made.ask()
+        made.tell(trial, loss=trial.params["x"])
+    true_key = gh.Space.key
+
+    def key(self, params):
+        keys.append(params)
+        return true_key(self, params)
+
+    monkeypatch.setattr(gh.Space, "key", key)
+    (found,) = BOHB(model="tpe").suggest(made.history, 1, np.random.default_rng(0))
+    assert found not in [trial.params for trial in made.trials]
+    assert len(keys) < 60

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greyhound.errors import StorageError
-from greyhound.events import Beat, load
+from greyhound.events import Beat, Reported, load
 from greyhound.space import Float
 from greyhound.storage import Memory, open_journal, shown, to_url
 from greyhound.storage.sql import SCHEMA_VERSION, Sql, study_names
@@ -53,6 +54,20 @@ def test_a_database_server_without_a_study_is_told(postgresql_url):
     open_journal(postgresql_url, "somebody").close()
     with pytest.raises(StorageError, match="there is no study 'nobody'"):
         open_journal(postgresql_url, "nobody", create=False)
+
+
+def test_reading_a_journal_takes_hardly_more_memory_than_its_events(tmp_path):
+    journal = Sql(to_url(tmp_path / "study.db"), "study")
+    journal.append([Reported(float(step), 0, step, {"loss": 1.0 / step}) for step in range(1, 5001)])
+    journal.read(4999)  # what the first query loads is not meant
+    tracemalloc.start()
+    try:
+        events = journal.read(0)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(events) == 5000
+    assert peak < 1.2 * kept, "no copy of all their texts besides"
 
 
 def end_of_waiting(connection, where):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from greyhound.trial import Trial, TrialState
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from greyhound.history import History
+
+T = TypeVar("T")
 
 
 def usable(history: History) -> NDArray[np.intp]:
@@ -101,11 +103,11 @@ def ordered(history: History, trials: Sequence[Trial]) -> list[Trial]:
     return sorted(trials, key=lambda trial: (first.loss(trial.metrics[first.metric]), trial.number))
 
 
-def spread(trials: Sequence[Trial], most: int) -> list[Trial]:
-    """At most so many of the trials (two at least), from the first to the last; all, if so few."""
-    if len(trials) <= most:
-        return list(trials)
-    return [trials[round(at * (len(trials) - 1) / (most - 1))] for at in range(most)]
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most so many of the items (two at least), from the first to the last; all, if so few."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(at * (len(items) - 1) / (most - 1))] for at in range(most)]
 
 
 def baseline(history: History) -> Trial | None:

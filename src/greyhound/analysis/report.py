@@ -22,7 +22,7 @@ from greyhound.outputs import write
 from greyhound.registry import named
 from greyhound.settings import goals
 from greyhound.trial import FAILED_STATES, Trial, TrialState
-from greyhound.values import listed, short
+from greyhound.values import cut, listed, short
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from greyhound.history import History
 
 _TOP = 20
+_LONGEST_LINE = 400
+"""Letters that are told of an error."""
 _FEWEST_TO_WEIGH = 10
 """Trials with a usable value before the report says what matters."""
 
@@ -203,13 +205,15 @@ def _shown(history: History, trial: Trial) -> dict[str, Any]:
 
 
 def _errors(history: History) -> list[tuple[str, str, int]]:
-    """State, last line and number of each distinct failure, the most frequent first."""
+    """State, last line and number of each distinct failure, the most frequent first; of many the rest as one."""
     found: dict[tuple[str, str], int] = {}
     for trial in history.select(*FAILED_STATES):
         lines = (trial.error or "").strip().splitlines()
-        key = (trial.state.value, lines[-1] if lines else "")
+        key = (trial.state.value, cut(lines[-1], _LONGEST_LINE) if lines else "")
         found[key] = found.get(key, 0) + 1
-    return sorted(((*key, count) for key, count in found.items()), key=lambda row: -row[2])
+    told = sorted(((*key, count) for key, count in found.items()), key=lambda row: -row[2])
+    rest = told[_TOP:]
+    return told[:_TOP] + ([("", f"{len(rest)} other lines", sum(row[2] for row in rest))] if rest else [])
 
 
 def _html(figure: Figure, identifier: str) -> str:

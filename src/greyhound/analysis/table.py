@@ -77,13 +77,15 @@ def to_json(history: History) -> str:
     settings = history.settings
     trials = [
         {
-            **_had(row, trial),
-            "reports": [{"step": report.step, **report.metrics} for report in trial.reports],
+            **strict(_had(row, trial)),
+            "reports": [strict({"step": report.step, **report.metrics}) for report in trial.reports],
         }
         for row, trial in zip(rows(history), history.trials, strict=True)
     ]
-    data = {"study": settings.to_json() if settings else None, "trials": trials}
-    return json.dumps(strict(data), indent=1, default=str, allow_nan=False)
+    out = io.StringIO()  # one text for all the pieces of it
+    data = {"study": strict(settings.to_json()) if settings else None, "trials": trials}
+    json.dump(data, out, indent=1, default=str, allow_nan=False)
+    return out.getvalue()
 
 
 def _had(row: Mapping[str, Any], trial: Trial) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import functools
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -140,12 +141,16 @@ def _read(history: History, at: int) -> Curves:
     """
     end, objective = history.max_steps or 1, history.objectives[at]
     values, lengths = np.full((len(history), min(end, _COLUMNS)), np.nan), np.zeros(len(history), np.intp)
-    for number in range(len(history)):
-        steps, metrics = history.curve(number, objective.metric)
-        places, losses = np.asarray(steps, np.intp), np.asarray(metrics, float) * objective.loss(1.0)
-        there = (places >= 1) & (places <= end) & ~np.isnan(losses)
-        values[number, _column(places[there], end) - 1] = losses[there]
-        lengths[number] = 0 if np.isinf(losses[there]).any() else places[there].max(initial=0)
+    curves = [history.curve(number, objective.metric) for number in range(len(history))]
+    numbers = np.repeat(np.arange(len(history)), np.array([len(steps) for steps, _ in curves], np.intp))
+    places = np.fromiter(chain.from_iterable(steps for steps, _ in curves), np.intp, len(numbers))
+    losses = np.fromiter(chain.from_iterable(metrics for _, metrics in curves), float, len(numbers))
+    losses *= objective.loss(1.0)
+    there = (places >= 1) & (places <= end) & ~np.isnan(losses)
+    numbers, places, losses = numbers[there], places[there], losses[there]
+    values[numbers, _column(places, end) - 1] = losses
+    np.maximum.at(lengths, numbers, places)
+    lengths[numbers[np.isinf(losses)]] = 0
     columns, (_, filled) = _column(lengths, end), bridged(values)
     noise = np.zeros(len(history))
     ended = np.isin(np.arange(len(history)), history.numbers(TrialState.COMPLETED))

@@ -28,6 +28,8 @@ from greyhound.trial import TrialState
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from greyhound.trial import Params
+
 _FEWEST = 10
 _SPARE = 8
 """How many configurations more are asked for in finite spaces, of which the model may not know that they were tried."""
@@ -57,14 +59,15 @@ class BOHB:
         """`count` configurations, fewer where the finite space has no more."""
         step = informative_step(history, self.fewest or max(_FEWEST, len(history.space) + 2))
         finite = history.space.size is not None
-        tried = {history.space.key(trial.params) for trial in history.trials}
         wanted = count - int((rng.random(count) < self.random).sum())
         found: list[dict[str, Any]] = []
         if wanted:
             view = history if step is None else seen_at(history, step)
             asked = self._made().suggest(view, wanted + _SPARE * finite, rng)
-            found = [params for params in asked if history.space.key(params) not in tried][:wanted]
-        tried |= {history.space.key(params) for params in found}
+            found = [params for params in asked if not _was_tried(history, params)][:wanted]
+        if len(found) == count:
+            return found
+        tried = {history.space.key(params) for params in (*found, *(trial.params for trial in history.trials))}
         while len(found) < count:
             params = draw_new(history, rng, tried)
             if params is None:
@@ -77,6 +80,12 @@ class BOHB:
 
         made: Sampler = REGISTRY.make(self.model)
         return made
+
+
+def _was_tried(history: History, params: Params) -> bool:
+    """Whether a trial has this very configuration. Most differ in their first value; a key tells 1 from True."""
+    key = history.space.key
+    return any(trial.params == params and key(trial.params) == key(params) for trial in history.trials)
 
 
 def informative_step(history: History, fewest: int) -> int | None:

@@ -104,7 +104,7 @@ class Sql:
             with self._engine.begin() as connection:
                 if connection.dialect.name != "sqlite":  # there the whole file is locked
                     connection.execute(_LOCK, {"study": self._study})
-                if behind is not None and self._rows(connection, behind)[: len(batch)] == batch:
+                if behind is not None and list(self._rows(connection, behind))[: len(batch)] == batch:
                     return behind + len(batch)
                 behind = int(connection.scalar(_LAST, {"study": self._study}) or 0)
                 rows = [
@@ -120,19 +120,19 @@ class Sql:
     def read(self, since: int) -> list[Event]:
         """All events behind position `since`, in order."""
 
-        def rows() -> list[tuple[str, str]]:
+        def events() -> list[Event]:
             with _reading(self._engine) as connection:
-                return self._rows(connection, since)
+                return [load(kind, data) for kind, data in self._rows(connection, since)]
 
-        return [load(kind, data) for kind, data in self._patiently(rows)]
+        return self._patiently(events)
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
 
-    def _rows(self, connection: sa.Connection, since: int) -> list[tuple[str, str]]:
+    def _rows(self, connection: sa.Connection, since: int) -> Iterator[tuple[str, str]]:
         found = connection.execute(_READ, {"study": self._study, "since": since})
-        return [(kind, data) for kind, data in found]
+        return ((kind, data) for kind, data in found)
 
     def _patiently(self, call: Callable[[], R]) -> R:
         """What the call returns; again for a while where the server is away, as while it is restarted.
