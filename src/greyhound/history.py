@@ -397,6 +397,7 @@ class History:
         if known.get(event.name) != merged:
             self.space = Space({**known, event.name: merged})
             self._columns = None
+            self.exhausted = False  # there is more to try than the sampler knew
         self._changed(event.trial)
 
     def _reported(self, event: ev.Reported) -> None:

@@ -20,7 +20,7 @@ from greyhound import events as ev
 from greyhound.errors import StudyError
 from greyhound.history import History
 from greyhound.rungs import losses_at
-from greyhound.samplers.base import Sampler, Traits
+from greyhound.samplers.base import Sampler, Traits, key_of
 from greyhound.samplers.picking import at_least
 from greyhound.samplers.random import draw_new
 from greyhound.trial import TrialState
@@ -57,14 +57,15 @@ class BOHB:
         """`count` configurations, fewer where the finite space has no more."""
         step = informative_step(history, self.fewest or max(_FEWEST, len(history.space) + 2))
         finite = history.space.size is not None
+        key = key_of(history)
         tried = {history.space.key(trial.params) for trial in history.trials}
         wanted = count - int((rng.random(count) < self.random).sum())
         found: list[dict[str, Any]] = []
         if wanted:
             view = history if step is None else seen_at(history, step)
             asked = self._made().suggest(view, wanted + _SPARE * finite, rng)
-            found = [params for params in asked if history.space.key(params) not in tried][:wanted]
-        tried |= {history.space.key(params) for params in found}
+            found = [params for params in asked if key(params) not in tried][:wanted]
+        tried |= {key(params) for params in found}
         while len(found) < count:
             params = draw_new(history, rng, tried)
             if params is None:
