@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 
+import numpy
 import psutil
 import pytest
 
@@ -159,6 +160,26 @@ def test_a_time_budget_pauses_what_runs(tmp_path):
     for before, trial in zip(steps, study.trials, strict=True):
         assert trial.step > before
         assert trial.metrics["score"] == trial.step, "it went on from its state"
+
+
+@pytest.mark.parametrize("workers", [2, "serial"])
+def test_a_callback_ends_the_search_and_the_same_program_goes_on(workers, tmp_path):
+    def reaches(score):
+        return lambda history, event: numpy.bool_(event.kind == "reported" and event.metrics["score"] >= score)
+
+    def train(trial):
+        for step in range(trial.step, trial.max_steps):
+            time.sleep(0.01)
+            trial.report(step + 1, score=step + 1)
+
+    options = {"maximize": "score", "max_steps": 100_000, "scheduler": "none", "storage": tmp_path / "tune.db", **QUIET}
+    study = gh.tune(train, SPACE, budget=3, workers=workers, callbacks=[reaches(3)], **options)
+    assert study.why_finished == "a callback ended the search"
+    assert {trial.state for trial in study.trials} == {TrialState.PAUSED}
+    study.close()
+    farther = max(trial.step for trial in study.trials) + 1
+    study = gh.tune(train, SPACE, budget=3, workers=workers, callbacks=[reaches(farther)], **options)
+    assert max(trial.step for trial in study.trials) >= farther
 
 
 def test_objectives_written_for_optuna_run_unchanged():

@@ -78,10 +78,11 @@ class Study:
     database in the current folder; one that holds another study's is left as it is, and the next beside it with a
     number is taken.
     checkpoint_quota: the most that checkpoints may take, in bytes. target: how to make the evaluator again, for
-    `greyhound resume`. callbacks: called with the history and each event that this process adds to it, such as
-    the loggers of `greyhound.integrations.loggers`. test: a held-out metric that trainings report too, which the
-    search never looks at and the report tells once, at the end. devices_per_trial: how many a training takes, or the
-    share of one, by which a budget of device time counts. clock: gives Unix seconds.
+    `greyhound resume`. callbacks: called with the history and each event that this process adds to it, such as the
+    loggers of `greyhound.integrations.loggers`; one that returns True ends the search. test: a held-out metric that
+    trainings report too, which the search never looks at and the report tells once, at the end. devices_per_trial:
+    how many a training takes, or the share of one, by which a budget of device time counts. clock: gives Unix
+    seconds.
 
     Opening an existing study continues it; a changed space is mapped, a changed goal is refused.
     Raises StudyError, SpaceError, BudgetError or StorageError where something is wrong.
@@ -401,7 +402,9 @@ class Study:
 
     @property
     def spent(self) -> str | None:
-        """Which budget of time or steps is used up, in a sentence; None while none is."""
+        """Which budget of time or steps is used up, or that a callback ended the search, in a sentence; else None."""
+        if self._session.ended:
+            return "a callback ended the search"
         return spending.used_up(self.history, self._clock(), driven=self._session.owner is not None)
 
     @property
