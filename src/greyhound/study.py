@@ -12,7 +12,7 @@ import json
 import operator
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -180,6 +180,7 @@ class Study:
         folder = read_folder(checkpoints) if checkpoints is not None else folder_beside(journal)
         self._files = Files(folder, checkpoint_quota)
         self.trainer: Callable[[Study], Any] | None = None
+        self.trained: Collection[int] = ()  # what `tune` has given to workers that have not returned it
         self._live: weakref.WeakValueDictionary[int, LiveTrial] = weakref.WeakValueDictionary()
         self._given: dict[int, str] = {}  # under which name the trials that were handed out here were claimed
 
@@ -265,6 +266,7 @@ class Study:
         if record.state.final:
             if changed := judging.told_later(record, state, values):
                 self._session.append(ev.Ended(self._clock(), number, state, changed, record.owner))
+            self._files.collect(self.history, number, self.trained)  # it went on behind the report that ended it
         elif record.state is TrialState.RUNNING or state is TrialState.COMPLETED:
             if state is TrialState.COMPLETED:
                 state = judging.completion(self.history, record, values)
@@ -652,7 +654,7 @@ class Study:
     ) -> None:
         now = self._clock()
         self._session.append(*judging.ending(self.history, now, number, state, metrics, error, requeue))
-        self._files.collect(self.history, number)
+        self._files.collect(self.history, number, self.trained)
 
     # Settings
 
