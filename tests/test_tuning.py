@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 
+import numpy
 import psutil
 import pytest
 
@@ -95,6 +96,49 @@ def test_paused_trainings_go_on_from_their_checkpoints(workers):
     assert study.best.checkpoint.exists()
 
 
+def test_what_a_training_puts_back_and_returns_counts_though_its_last_report_had_ended_the_trial(tmp_path):
+    reported, others_ended = tmp_path / "reported", tmp_path / "others ended"
+
+    class Weights:
+        """Written while the first trial returns, which takes until others ended, and what they outdo was removed."""
+
+        def __init__(self):
+            self.best = "the last ones"
+
+        def save_to(self, folder):
+            if self.best == "the best ones of 0":
+                wait_for(others_ended)
+            (folder / "weights.txt").write_text(self.best)
+
+        def load_from(self, folder):
+            self.best = (folder / "weights.txt").read_text()
+
+    def train(trial):
+        weights = Weights()
+        trial.checkpoint(weights=weights)
+        if trial.number:
+            wait_for(reported)
+        trial.report(1, loss=3.0 if trial.number == 0 else 2.0)
+        reported.touch()
+        weights.best = f"the best ones of {trial.number}"
+        return {"loss": 1.0 if trial.number == 0 else 1.5}
+
+    def watch(history, event):
+        if event.kind == "started" and event.trial == 2:
+            others_ended.touch()
+
+    options = {"minimize": "loss", "max_steps": 1, "scheduler": "none", "storage": tmp_path / "tune.db", **QUIET}
+    study = gh.tune(train, SPACE, budget=3, workers=2, callbacks=[watch], **options)
+    assert [trial.metrics["loss"] for trial in study.trials] == [1.0, 1.5, 1.5]
+    assert study.best.number == 0
+    assert [path.read_text() for path in study.folder.rglob("weights.txt")] == ["the best ones of 0"]
+
+
+def wait_for(path):
+    while not path.exists():
+        time.sleep(0.01)
+
+
 def test_early_stopping_trains_few_configurations_in_full():
     study = gh.tune(climb, SPACE, maximize="score", max_steps=27, budget=30, workers=2, **QUIET)
     assert 1 <= study.history.count(TrialState.COMPLETED) < 10
@@ -159,6 +203,26 @@ def test_a_time_budget_pauses_what_runs(tmp_path):
     for before, trial in zip(steps, study.trials, strict=True):
         assert trial.step > before
         assert trial.metrics["score"] == trial.step, "it went on from its state"
+
+
+@pytest.mark.parametrize("workers", [2, "serial"])
+def test_a_callback_ends_the_search_and_the_same_program_goes_on(workers, tmp_path):
+    def reaches(score):
+        return lambda history, event: numpy.bool_(event.kind == "reported" and event.metrics["score"] >= score)
+
+    def train(trial):
+        for step in range(trial.step, trial.max_steps):
+            time.sleep(0.01)
+            trial.report(step + 1, score=step + 1)
+
+    options = {"maximize": "score", "max_steps": 100_000, "scheduler": "none", "storage": tmp_path / "tune.db", **QUIET}
+    study = gh.tune(train, SPACE, budget=3, workers=workers, callbacks=[reaches(3)], **options)
+    assert study.why_finished == "a callback ended the search"
+    assert {trial.state for trial in study.trials} == {TrialState.PAUSED}
+    study.close()
+    farther = max(trial.step for trial in study.trials) + 1
+    study = gh.tune(train, SPACE, budget=3, workers=workers, callbacks=[reaches(farther)], **options)
+    assert max(trial.step for trial in study.trials) >= farther
 
 
 def test_objectives_written_for_optuna_run_unchanged():

@@ -13,6 +13,7 @@ import secrets
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,8 +104,11 @@ class Files:
         path = None if self._folder is None else checkpoint.latest(trial_folder(self._folder, trial.number))
         return replace(trial, checkpoint=path)
 
-    def collect(self, history: History, ended: int) -> None:
-        """Remove what is not needed any more, now that trial `ended` has ended."""
+    def collect(self, history: History, ended: int, trained: Iterable[int] = ()) -> None:
+        """Remove what is not needed any more, now that trial `ended` has ended.
+
+        trained: trials that workers of this process train; such a one may put more back although a report ended it.
+        """
         if self._folder is None or not self._folder.is_dir():
             return
         if self._retention is None:
@@ -112,7 +116,8 @@ class Files:
         winners = ranking.leaders(history)  # one that trains on may fall back
         if (baseline := ranking.baseline(history)) is not None:
             winners.add(baseline.number)
-        self._retention.collect(history, [ended], winners)
+        returning = {number for number in trained if history.trial(number).state.final}
+        self._retention.collect(history, [ended], winners | returning)
 
 
 def _write_first(path: Path, text: str) -> None:

@@ -411,6 +411,7 @@ class History:
         if merged != known:
             self.space = Space({**self.space.parameters, event.name: merged})
             self._columns = None
+            self.exhausted = False  # there is more to try than the sampler knew
         self._changed(event.trial)
 
     def _reported(self, event: ev.Reported) -> None:

@@ -18,6 +18,9 @@ from typing import Any, Protocol
 
 from greyhound.trial import Params, TrialState, Verdict
 
+LOCK = "lock"
+"""The file in a trial's folder that a worker locks for as long as it trains the trial."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:

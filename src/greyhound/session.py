@@ -97,6 +97,11 @@ class Session:
         held = [event for event in events if not isinstance(event, claims) or self.holds(event.trial)]
         self._callbacks.tell(self.history, held)
 
+    @property
+    def ended(self) -> bool:
+        """Whether a callback ended the search in this process."""
+        return self._callbacks.ended
+
     def flush(self) -> None:
         """Let callbacks finish what they write elsewhere."""
         self._callbacks.flush(self.history)

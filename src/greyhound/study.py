@@ -12,7 +12,7 @@ import json
 import operator
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -78,10 +78,11 @@ class Study:
     database in the current folder; one that holds another study's is left as it is, and the next beside it with a
     number is taken.
     checkpoint_quota: the most that checkpoints may take, in bytes. target: how to make the evaluator again, for
-    `greyhound resume`. callbacks: called with the history and each event that this process adds to it, such as
-    the loggers of `greyhound.integrations.loggers`. test: a held-out metric that trainings report too, which the
-    search never looks at and the report tells once, at the end. devices_per_trial: how many a training takes, or the
-    share of one, by which a budget of device time counts. clock: gives Unix seconds.
+    `greyhound resume`. callbacks: called with the history and each event that this process adds to it, such as the
+    loggers of `greyhound.integrations.loggers`; one that returns True ends the search. test: a held-out metric that
+    trainings report too, which the search never looks at and the report tells once, at the end. devices_per_trial:
+    how many a training takes, or the share of one, by which a budget of device time counts. clock: gives Unix
+    seconds.
 
     Opening an existing study continues it; a changed space is mapped, a changed goal is refused.
     Raises StudyError, SpaceError, BudgetError or StorageError where something is wrong.
@@ -179,6 +180,7 @@ class Study:
         folder = read_folder(checkpoints) if checkpoints is not None else folder_beside(journal)
         self._files = Files(folder, checkpoint_quota)
         self.trainer: Callable[[Study], Any] | None = None
+        self.trained: Collection[int] = ()  # what `tune` has given to workers that have not returned it
         self._live: weakref.WeakValueDictionary[int, LiveTrial] = weakref.WeakValueDictionary()
         self._given: dict[int, str] = {}  # under which name the trials that were handed out here were claimed
 
@@ -264,6 +266,7 @@ class Study:
         if record.state.final:
             if changed := judging.told_later(record, state, values):
                 self._session.append(ev.Ended(self._clock(), number, state, changed, record.owner))
+            self._files.collect(self.history, number, self.trained)  # it went on behind the report that ended it
         elif record.state is TrialState.RUNNING or state is TrialState.COMPLETED:
             if state is TrialState.COMPLETED:
                 state = judging.completion(self.history, record, values)
@@ -403,7 +406,9 @@ class Study:
 
     @property
     def spent(self) -> str | None:
-        """Which budget of time or steps is used up, in a sentence; None while none is."""
+        """Which budget of time or steps is used up, or that a callback ended the search, in a sentence; else None."""
+        if self._session.ended:
+            return "a callback ended the search"
         return spending.used_up(self.history, self._clock(), driven=self._session.owner is not None)
 
     @property
@@ -651,7 +656,7 @@ class Study:
     ) -> None:
         now = self._clock()
         self._session.append(*judging.ending(self.history, now, number, state, metrics, error, requeue))
-        self._files.collect(self.history, number)
+        self._files.collect(self.history, number, self.trained)
 
     # Settings
 

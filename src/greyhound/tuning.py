@@ -302,6 +302,7 @@ class _Loop:
         self.executor = executor
         self.display = display
         self.running: set[int] = set()
+        study.trained = self.running
         self.interrupted = False
         self._next: LiveTrial | None = None  # asked for already, for the worker that is free next
         self._pausing_since: float | None = None

@@ -1,5 +1,6 @@
 """Which checkpoints stay: those that are needed, and as many more as the quota allows."""
 
+import fcntl
 import math
 
 import pytest
@@ -12,6 +13,7 @@ from greyhound.evaluators import checkpoint
 from greyhound.evaluators.retention import Retention, trial_folder
 from greyhound.files import Files
 from greyhound.history import History
+from greyhound.jobs import LOCK
 from greyhound.settings import Settings
 from greyhound.trial import Objective, TrialState
 
@@ -71,6 +73,28 @@ def test_the_best_that_ended_is_kept_while_one_that_trains_on_is_ahead_and_may_f
         put(tmp_path, number)
         Files(tmp_path, None).collect(history, number)
     assert kept(tmp_path) == {0, 1}
+
+
+def test_what_a_report_has_ended_is_kept_until_its_training_returns(tmp_path):
+    history = history_of((TrialState.COMPLETED, 9, 0.5))
+    put(tmp_path, 0)
+    retention = Retention(tmp_path, None)
+    with open(trial_folder(tmp_path, 0) / LOCK, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        retention.collect(history, [0], set())
+        assert kept(tmp_path) == {0}
+    retention.collect(history, [], set())
+    assert kept(tmp_path) == set()
+
+
+def test_what_a_worker_has_not_returned_yet_is_kept_whatever_its_last_report(tmp_path):
+    history = history_of((TrialState.COMPLETED, 9, 0.5), (TrialState.COMPLETED, 9, 0.7), (TrialState.STOPPED, 3, 0.1))
+    files = Files(tmp_path, None)
+    for number in range(3):
+        put(tmp_path, number)
+    for trained, expected in (({0, 2}, {0, 1, 2}), ({2}, {1, 2}), ((), {1})):
+        files.collect(history, 2, trained)
+        assert kept(tmp_path) == expected
 
 
 def test_a_parent_is_kept_until_its_child_has_a_step_of_its_own(tmp_path):

@@ -143,6 +143,21 @@ def test_words_of_parameters_that_a_configuration_does_not_have_are_left_out(pro
     ]  # fmt: skip
 
 
+def test_a_flag_without_a_value_is_there_where_its_parameter_is_true(program, job, line):
+    words = ("--fast", "{--amp}", "{-v}", "--kind", "{--compile}", "{--missing}")
+    params = {"amp": True, "v": True, "compile": False}
+    assert argv(program(ARGUMENTS, *words), job(params=params), line) == ["--fast", "--amp", "-v", "--kind"]
+    Script((sys.executable, *words)).check(["amp", "v", "compile", "missing"])
+    with pytest.raises(EvaluationError, match=r"unknown placeholder \{amp\}"):
+        Script((sys.executable, "{--amp}")).check(["lr"])
+
+
+def test_a_flag_for_a_parameter_that_is_not_true_or_false_fails_in_a_sentence(program, job, line):
+    outcome = program(ARGUMENTS, "{--lr}")(job(params={"lr": 0.1}), line)
+    assert outcome.state is TrialState.FAILED
+    assert "{--lr} is a flag for a parameter that is true or false; lr is '0.1'" in outcome.error
+
+
 plain = st.text(st.characters(codec="utf-8", exclude_characters="{}\0"), min_size=1, max_size=8)
 
 

@@ -440,3 +440,10 @@ def test_the_built_in_search_takes_our_sampler(tmp_path):
         n_trials=3, direction="maximize", backend="optuna", sampler=samplers.GreyhoundSampler(seed=1),
     )  # fmt: skip
     assert 1e-5 <= best.hyperparameters["learning_rate"] <= 1e-2
+
+
+def test_a_search_tells_that_the_best_epoch_does_not_count(tmp_path):
+    trainer = make_trainer(tmp_path, save_strategy="epoch", load_best_model_at_end=True)
+    with pytest.warns(UserWarning, match="counts by its last evaluation and keeps its last weights"):
+        best = hyperparameter_search(trainer, {"learning_rate": gh.Float(1e-3, 1e-2)}, 1, **QUIET)
+    assert best.objective == best.run_summary.best.reports[-1].metrics["objective"]

@@ -48,3 +48,61 @@ def test_what_was_tried_follows_parameters_that_trainings_name_late():
     )
     assert all(looks)
     assert {len(key) for key in tried_keys(study.history)} == {2}
+
+
+def _branching(trial):
+    if trial.suggest_categorical("model", ["linear", "tree"]) == "linear":
+        return trial.suggest_int("degree", 0, 2)
+    return trial.suggest_int("depth", 0, 1)
+
+
+def _tuned(train, **options):
+    return gh.tune(train, minimize="value", workers="serial", progress=False, **options)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("sampler", ["auto", "gp", "tpe", "boosting", "genetic", "grey", "random", "sobol", "gp+tpe"])
+def test_what_a_branch_of_the_training_asked_for_does_not_come_twice_while_another_is_left(sampler, seed):
+    study = _tuned(_branching, sampler=sampler, seed=seed, budget=5)
+    assert len(_keys(study)) == 5
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_grid_of_parameters_that_trainings_name_ends_once_every_branch_was_tried_whole(seed):
+    study = _tuned(_branching, sampler="grid", seed=seed, budget=30)
+    assert len(study.trials) == len(_keys(study)) == 5
+    assert "was tried" in study.why_finished
+
+
+def test_a_grid_tries_what_fails_before_it_names_all_parameters_once_for_each_of_its_points():
+    def train(trial):
+        if trial.suggest_categorical("model", ["linear", "tree"]) == "tree":
+            raise ValueError
+        return trial.suggest_int("degree", 0, 2)
+
+    study = _tuned(train, sampler="grid", budget=30)
+    assert {trial.params["degree"] for trial in study.history.completed} == {0, 1, 2}
+    assert len(study.trials) < 8
+
+
+def test_a_branch_without_continuous_parameters_does_not_come_twice_beside_one_that_has_them():
+    def train(trial):
+        if trial.suggest_categorical("model", ["mean", "median", "ridge"]) == "ridge":
+            return trial.suggest_float("alpha", 0, 1)
+        return 0.5
+
+    study = _tuned(train, sampler="random", budget=20)
+    models = [trial.params["model"] for trial in study.trials]
+    assert models.count("mean") == models.count("median") == 1
+
+
+def test_a_grid_that_was_through_goes_on_when_a_training_names_another_parameter():
+    study = gh.Study(minimize="value", sampler="grid")
+    trials = [study.ask()]
+    trials[0].suggest_int("x", 0, 1)
+    while (trial := study.ask()) is not None:
+        trials.append(trial)
+        trial.suggest_int("x", 0, 1)
+    assert {trial.params["x"] for trial in trials} == {0, 1}
+    trials[0].suggest_int("y", 0, 1)
+    assert study.ask() is not None

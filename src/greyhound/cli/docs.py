@@ -74,7 +74,10 @@ In Python a script is tuned by `gh.tune(gh.Script(("train.py", "--epochs", "9"))
 Values are written so that `argparse` takes them: a negative number without an exponent (`-0.00001`), a text that begins
 with `-` as `--name=value` (in a template write `--name={name}` yourself), truth values as `true` and `false`, `None` as
 an empty word, a list as JSON (`[8, 16]`, to be read with `type=json.loads`). Mind that `argparse`'s `type=bool` takes
-every word but an empty one for True: write `type=lambda word: word == "true"`.
+every word but an empty one for True: write `type=lambda word: word == "true"`. A flag without a value
+(`action="store_true"`) is written `{--amp}` in the command: `--command 'python train.py --lr {lr} {--amp}'` has `--amp`
+where the parameter `amp` is true, and nothing where it is false. What is the same for all trials stands in the command
+itself, as in `greyhound run train.py … -- --epochs 9`; a space holds what is searched.
 """
 
 

@@ -1,14 +1,18 @@
 """Which checkpoints stay on disk.
 
-Kept are those of trials that may train on (running, paused, failed ones that can be retried), of the
-best trial, of the baseline, and of parents that a trial without a report of its own may still have to copy
-from. The rest are removed as trials end. Above a quota failed trials' go next, then those of the paused trials with
-the worst values: such a trial would start again from its first step, or from that of the replicate at which it was.
+Kept are those of trials that may train on (running, paused, failed ones that can be retried), of the best
+trial, of the baseline, of parents that a trial without a report of its own may still have to copy from, and of
+a trial that its last report has ended while its training goes on to return. The rest are removed as trials end.
+Above a quota failed trials' go next, then those of the paused trials with the worst values: such a trial would
+start again from its first step, or from that of the replicate at which it was.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import math
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +20,7 @@ from typing import TYPE_CHECKING
 from greyhound.evaluators import checkpoint
 from greyhound.evaluators.inheritance import PARENT
 from greyhound.evaluators.replicates import REPLICATE
+from greyhound.jobs import LOCK
 from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
@@ -47,7 +52,7 @@ class Retention:
         unborn = (trial for trial in history.select(TrialState.RUNNING, TrialState.PAUSED) if not trial.reports)
         keep = winners | {trial.parent for trial in unborn if trial.parent is not None}
         for number in [n for n in held - keep if n < len(history)]:
-            if history.trial(number).state in _DISPOSABLE:
+            if history.trial(number).state in _DISPOSABLE and not _trained(self.path(number)):
                 self._remove(number)
         if self._quota_bytes is not None:
             self._shrink(history, keep, self._quota_bytes)
@@ -88,6 +93,21 @@ class Retention:
     def _folders(self, folder: Path) -> Sequence[Path]:
         """Where a trial has checkpoints: its own, the one that it starts from, and those of its replicates."""
         return folder, folder / PARENT, *(folder.glob(f"{REPLICATE}*") if self._replicated else ())
+
+
+def _trained(folder: Path) -> bool:
+    """Whether a worker still trains the trial."""
+    try:
+        lock = os.open(folder / LOCK, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in (errno.EWOULDBLOCK, errno.EACCES)  # else a file system without locks
+    finally:
+        os.close(lock)
+    return False
 
 
 def trial_folder(folder: Path, number: int) -> Path:

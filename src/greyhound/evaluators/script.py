@@ -50,6 +50,7 @@ _LEFT_BEHIND_POLL_S = 0.02
 _PATIENCE_S = 10.0
 _STEP_NAMES = ("step", "epoch")
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+_SWITCH = re.compile(r"\{(--?([^-{}][^{}]*))\}")
 _LINE_BREAK = re.compile(r"(\r\n|\n|\r)")
 _OWN_PLACEHOLDERS = ("params_json", "seed", "directory", "max_steps", "trial", "fold", "folds", "repeat")
 
@@ -59,9 +60,10 @@ class Script:
     """Trains by running a command.
 
     command: the program and its arguments; a first word ending in .py is run by this Python. In its words {name} is
-    a parameter, {seed}, {trial}, {max_steps}, {directory} (the trial's own folder), {params_json}, {fold}, {folds} and
-    {repeat} are the trial's, {{ and }} are braces. Words of parameters that a configuration does not have are left
-    out, with the flag before them. Where no word names a parameter or {params_json}, every parameter is appended as
+    a parameter, {seed}, {trial}, {max_steps}, {directory} (the trial's own folder), {params_json}, {fold}, {folds}
+    and {repeat} are the trial's, {{ and }} are braces; a word {--name} is the flag --name where the parameter is
+    true, and is left out where it is false. Words of parameters that a configuration does not have are left out,
+    with the flag before them. Where no word names a parameter or {params_json}, every parameter is appended as
     --name value, a text that begins with "-" as --name=value. Truth values are written true and false, None as
     nothing, lists as JSON, negative numbers without an exponent.
     tensorboard: a folder to watch for event files of the script; needs the extra "tensorboard".
@@ -375,6 +377,8 @@ def _metrics(line: str, step_names: Sequence[str]) -> tuple[int | None, dict[str
 
 
 def _placeholders(word: str) -> Iterator[str]:
+    if (switch := _SWITCH.fullmatch(word)) is not None:
+        return iter((switch[2],))
     return (found[1] for found in _PLACEHOLDER.finditer(word) if found[1] is not None)
 
 
@@ -386,19 +390,33 @@ def _filled(words: Sequence[str], values: Mapping[str, str]) -> Iterator[str]:
 
     held: str | None = None  # a flag, until it is known whether its value is there
     for word in words:
-        names = list(_placeholders(word))
+        switch = _SWITCH.fullmatch(word)
+        names = [] if switch is not None else list(_placeholders(word))
         if any(name not in values for name in names):
             held = None if held is not None and not list(_placeholders(held)) else held
             continue
         if held is not None:
             yield _PLACEHOLDER.sub(fill, held)
             held = None
-        if word.startswith("-") and not names and "=" not in word:
+        if switch is not None:
+            yield from _switched(switch[1], switch[2], values)
+        elif word.startswith("-") and not names and "=" not in word:
             held = word
         else:
             yield _PLACEHOLDER.sub(fill, word)
     if held is not None:
         yield _PLACEHOLDER.sub(fill, held)
+
+
+def _switched(flag: str, name: str, values: Mapping[str, str]) -> Iterator[str]:
+    """The flag where its parameter is true; nothing where that is false or missing."""
+    value = values.get(name, "false")
+    if value not in ("true", "false"):
+        raise EvaluationError(
+            f"command: {{{flag}}} is a flag for a parameter that is true or false; {name} is {value!r}."
+        )
+    if value == "true":
+        yield flag
 
 
 def _flag(name: str, value: Any) -> tuple[str, ...]:

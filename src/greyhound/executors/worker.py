@@ -38,11 +38,10 @@ from typing import Any
 from greyhound import leases
 from greyhound.descendants import kill_descendants
 from greyhound.executors.endings import bind_forks, shield_from_signals
-from greyhound.jobs import Answer, Channel, Evaluator, Job, Message, Outcome
+from greyhound.jobs import LOCK, Answer, Channel, Evaluator, Job, Message, Outcome
 from greyhound.trial import TrialState
 
 LOG = "log.txt"
-LOCK = "lock"
 LOCK_PATIENCE = "GREYHOUND_LOCK_PATIENCE_S"
 """The variable by which an executor says how long its workers wait for a trial's lock, in seconds."""
 LOCK_PATIENCE_S = float(os.environ.get(LOCK_PATIENCE, 30.0))

@@ -13,6 +13,7 @@ import ast
 import copy
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -246,6 +247,7 @@ def hyperparameter_search(
     metrics where there are any. hp_name: names the run of a trial. lora: fields of LoraConfig that are the
     same for all trials, such as task_type. options: those of `tune`: workers, storage, scheduler, budget...
 
+    A trial counts by its last evaluation; a warning says so where the trainer is to load its best model at the end.
     Trials stop early where the trainer evaluates after each epoch, or for max_steps > 0 after some steps,
     and that length is not in the space; by max_steps= of `tune` in other cases.
     Returns a transformers.trainer_utils.BestRun, or a list of those on the front for several directions;
@@ -257,6 +259,12 @@ def hyperparameter_search(
     directions = [direction] if isinstance(direction, str) else list(direction)
     if not directions or any(each not in ("minimize", "maximize") for each in directions):
         raise EvaluationError(f"direction must be 'minimize', 'maximize' or a list of these; got {direction!r}.")
+    if trainer.args.load_best_model_at_end:
+        warnings.warn(
+            "hyperparameter_search: a trial counts by its last evaluation and keeps its last weights, whatever "
+            "load_best_model_at_end=True says; for those of the best one tune a function with GreyhoundCallback.",
+            stacklevel=2,
+        )
     names = ["objective"] if isinstance(direction, str) else [f"objective_{at}" for at in range(len(directions))]
     space = preset() if hp_space is None else hp_space
     declared = None if callable(space) else space if isinstance(space, Space) else Space(space)

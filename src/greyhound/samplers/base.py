@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
+
+from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +30,27 @@ class _Tried:
 
 _KEYS: WeakKeyDictionary[History, _Tried] = WeakKeyDictionary()
 """The keys of the first trials of a history: where the space is declared, a trial keeps its configuration."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What trainings that name their parameters themselves asked for.
+
+    names: of the space. count: how many trials were looked at. open: those of them that may have more to ask, or failed
+    before they had. branches, found: the names and the keys that the others asked for. proposed: the key of what each
+    trial came to, by that of what it was proposed.
+    """
+
+    names: tuple[str, ...]
+    count: int = 0
+    open: list[int] = field(default_factory=list)
+    branches: set[tuple[str, ...]] = field(default_factory=set)
+    found: set[Hashable] = field(default_factory=set)
+    proposed: dict[Hashable, Hashable] = field(default_factory=dict)
+
+
+_ASKED: WeakKeyDictionary[History, _Asked] = WeakKeyDictionary()
+_ENDED_WELL = (TrialState.COMPLETED, TrialState.DIVERGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +107,58 @@ def tried_keys(history: History) -> set[Any] | None:
     A configuration is proposed once; repeats that are wanted are enqueued.
     """
     space = history.space
-    if any(space[name].size is None and not parents for name, parents in space.conditions.items()):
+    if history.define_by_run:
+        asked = _asked(history)
+        branches = asked.branches or {space.names}
+    else:
+        branches = {tuple(name for name, parents in space.conditions.items() if not parents)}
+    if all(any(space[name].size is None for name in names) for names in branches):
         return None
-    known = None if history.define_by_run else _KEYS.get(history)
+    if history.define_by_run:
+        return asked.found | {space.key(history.trial(number).params) for number in asked.open}
+    known = _KEYS.get(history)
     if known is None or known.space is not space:
         known = _Tried(space, 0, frozenset())
     new = {space.key(history.trial(number).params) for number in range(known.count, len(history))}
     _KEYS[history] = known = _Tried(space, len(history), known.keys | new)
     return set(known.keys)
+
+
+def key_of(history: History) -> Callable[[Mapping[str, Any]], Hashable]:
+    """What gives the key that a configuration would have among `tried_keys`.
+
+    Where trainings name their parameters themselves, one is proposed values for all names, and asks for those of its
+    branch. So what agrees with all that a trial asked for, or was proposed before, has that trial's key.
+    """
+    space = history.space
+    if not history.define_by_run:
+        return space.key
+    asked = _asked(history)
+    branches = sorted(asked.branches)
+
+    def key(params: Mapping[str, Any]) -> Hashable:
+        for names in branches:
+            part = space.key({name: params[name] for name in names if name in params})
+            if part in asked.found:
+                return part
+        whole = space.key(params)
+        return asked.proposed.get(whole, whole)
+
+    return key
+
+
+def _asked(history: History) -> _Asked:
+    space, asked = history.space, _ASKED.get(history)
+    if asked is None or asked.names != space.names:
+        _ASKED[history] = asked = _Asked(space.names)
+    looked_at, asked.open = [*asked.open, *range(asked.count, len(history))], []
+    asked.count = len(history)
+    for trial in map(history.trial, looked_at):
+        key = space.key(trial.params)
+        asked.proposed[space.key(trial.proposed)] = key
+        if trial.params and (trial.step or trial.state in _ENDED_WELL):
+            asked.branches.add(tuple(trial.params))
+            asked.found.add(key)
+        else:
+            asked.open.append(trial.number)
+    return asked

@@ -20,7 +20,7 @@ from greyhound import events as ev
 from greyhound.errors import StudyError
 from greyhound.history import History
 from greyhound.rungs import losses_at
-from greyhound.samplers.base import Sampler, Traits
+from greyhound.samplers.base import Sampler, Traits, key_of, tried_keys
 from greyhound.samplers.picking import at_least
 from greyhound.samplers.random import draw_new
 from greyhound.trial import TrialState
@@ -59,15 +59,15 @@ class BOHB:
         """`count` configurations, fewer where the finite space has no more."""
         step = informative_step(history, self.fewest or max(_FEWEST, len(history.space) + 2))
         finite = history.space.size is not None
+        tried = tried_keys(history)
         wanted = count - int((rng.random(count) < self.random).sum())
         found: list[dict[str, Any]] = []
         if wanted:
             view = history if step is None else seen_at(history, step)
             asked = self._made().suggest(view, wanted + _SPARE * finite, rng)
-            found = [params for params in asked if not _was_tried(history, params)][:wanted]
-        if len(found) == count:
-            return found
-        tried = {history.space.key(params) for params in (*found, *(trial.params for trial in history.trials))}
+            found = [params for params in asked if not _was_tried(history, params, tried)][:wanted]
+        if tried is not None:
+            tried |= set(map(key_of(history), found))
         while len(found) < count:
             params = draw_new(history, rng, tried)
             if params is None:
@@ -82,9 +82,11 @@ class BOHB:
         return made
 
 
-def _was_tried(history: History, params: Params) -> bool:
-    """Whether a trial has this very configuration. Most differ in their first value; a key tells 1 from True."""
-    key = history.space.key
+def _was_tried(history: History, params: Params, tried: set[Any] | None) -> bool:
+    """Whether a trial has this very configuration. tried: see `tried_keys`."""
+    if tried is not None:
+        return key_of(history)(params) in tried
+    key = history.space.key  # tells 1 from True; most differ in their first value
     return any(trial.params == params and key(trial.params) == key(params) for trial in history.trials)
 
 

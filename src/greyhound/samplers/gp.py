@@ -35,7 +35,7 @@ from greyhound.curves.exploded import tamed
 from greyhound.errors import StudyError
 from greyhound.numeric import gp, threads
 from greyhound.numeric.acquisition import log_expected_improvement
-from greyhound.samplers.base import Traits, start_size, tried_keys
+from greyhound.samplers.base import Traits, key_of, start_size, tried_keys
 from greyhound.samplers.cube import Cube, cube_of
 from greyhound.samplers.feasibility import Feasibility
 from greyhound.samplers.noise import loudness
@@ -107,7 +107,7 @@ class GP:
             early = count
         found = Sobol().suggest(history, min(early, count), rng) if early else []
         if seen is not None:
-            seen |= {history.space.key(params) for params in found}
+            seen |= set(map(key_of(history), found))
         if len(found) < min(early, count) or len(found) == count:
             return found
         with threads.one():
@@ -142,15 +142,16 @@ class GP:
         rng: np.random.Generator,
     ) -> dict[str, Any] | None:
         count = round(self.candidates * min(1.0, _SCREENED / model.size))
+        key_in = key_of(history)
         ranked = maximise(model.score, cube, model.anchors, rng, max(1, count))
         for row, key in zip(ranked, cube.keys(ranked), strict=True):
             if key in taken:
                 continue
             params = cube.params(row)
             if seen is not None:
-                if history.space.key(params) in seen:
+                if (known := key_in(params)) in seen:
                     continue
-                seen.add(history.space.key(params))
+                seen.add(known)
             taken.add(key)
             model.believe(row)
             return params

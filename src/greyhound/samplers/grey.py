@@ -15,11 +15,12 @@ GM(1,1) are additions for budgets of some dozens.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from greyhound.errors import StudyError
-from greyhound.samplers.base import Traits, tried_keys
+from greyhound.samplers.base import Traits, key_of, tried_keys
 from greyhound.samplers.random import draw_new
 from greyhound.samplers.sobol import Sobol
 
@@ -82,10 +83,10 @@ class Grey:
         cube = cube_of(history.space)
         numbers, losses = ended(told)
         populations = [_rows(history, numbers[at], cube, rng) for at in generations(losses, self.population)]
-        seen, tried = set(cube.keys(history.X)), tried_keys(history)
+        seen, tried, key_in = set(cube.keys(history.X)), tried_keys(history), key_of(history)
         found: list[dict[str, Any]] = []
         for at in range(count):
-            params = self._new(populations, _progress(history, at), cube, seen, tried, rng)
+            params = self._new(populations, _progress(history, at), cube, seen, tried, key_in, rng)
             if params is None:
                 params = draw_new(history, rng, tried)
             if params is None:
@@ -100,6 +101,7 @@ class Grey:
         cube: Cube,
         seen: set[bytes],
         tried: set[Any] | None,
+        key_in: Callable[[Mapping[str, Any]], Hashable],
         rng: np.random.Generator,
     ) -> dict[str, Any] | None:
         """A child of the populations that was not tried yet; None where none is found."""
@@ -109,12 +111,12 @@ class Grey:
             if key in seen:
                 continue
             params = cube.params(row[0])
-            if tried is not None and cube.space.key(params) in tried:
+            if tried is not None and key_in(params) in tried:
                 continue
             if cube.space.allows(params):
                 seen.add(key)
                 if tried is not None:
-                    tried.add(cube.space.key(params))
+                    tried.add(key_in(params))
                 return params
         return None
 

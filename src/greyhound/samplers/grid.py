@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from greyhound.errors import StudyError
 from greyhound.kinds import Bool, Categorical
-from greyhound.samplers.base import MOST_LISTED, Traits
+from greyhound.samplers.base import MOST_LISTED, Traits, key_of
 from greyhound.samplers.results import results
 from greyhound.samplers.sobol import unit_point
 
@@ -55,9 +55,9 @@ class Grid:
 
     def suggest(self, history: History, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
         """The next `count` points of the grid that no trial has; none when all were tried."""
-        space = history.space
+        space, key = history.space, key_of(history)
         tried = {space.key(trial.params) for trial in history.trials}
-        left = (dict(params) for params in _ordered(_Held(space), self.levels) if space.key(params) not in tried)
+        left = (dict(params) for params in _ordered(_Held(space), self.levels) if key(params) not in tried)
         found = list(islice(left, count))
         if self.refine and len(found) < count:
             found += islice(_finer(history, self.levels, tried), count - len(found))
@@ -68,14 +68,14 @@ class Grid:
 
         A model that begins with them learns more than from the grid's own points, many of which lie on the edge.
         """
-        space = history.space
+        space, key_in = history.space, key_of(history)
         known = {space.key(trial.params) for trial in history.trials}
         found: list[dict[str, Any]] = []
         for at in range(_MOST_FIRST):
             if len(found) == count:
                 break
             point = _middle(space, unit_point(len(space), history.seed, at).tolist(), self.levels)
-            if (key := space.key(point)) not in known and space.allows(point):
+            if (key := key_in(point)) not in known and space.allows(point):
                 known.add(key)
                 found.append(point)
         return found
@@ -92,7 +92,7 @@ def _finer(history: History, levels: int, tried: set[Any]) -> Iterator[dict[str,
     ranking = results(history).ranking
     if not len(ranking):
         return
-    space, best = history.space, history.trial(int(ranking[0])).params
+    space, key_in, best = history.space, key_of(history), history.trial(int(ranking[0])).params
     movable = [name for name in best if not isinstance(space[name], Categorical | Bool)]
     known = set(tried)
     for halvings in range(1, _MOST_HALVINGS + 1):
@@ -106,7 +106,7 @@ def _finer(history: History, levels: int, tried: set[Any]) -> Iterator[dict[str,
                 parameter = space[name]
                 moved[name] = parameter.decode(parameter.encode(best[name]) + shift)
             active = set(space.active(moved))
-            if active == set(moved) and space.allows(moved) and (key := space.key(moved)) not in known:
+            if active == set(moved) and space.allows(moved) and (key := key_in(moved)) not in known:
                 known.add(key)
                 yield moved
 

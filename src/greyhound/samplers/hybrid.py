@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from greyhound.errors import StudyError
-from greyhound.samplers.base import Sampler, Traits, start_size, tried_keys
+from greyhound.samplers.base import Sampler, Traits, key_of, start_size, tried_keys
 from greyhound.samplers.picking import at_least
 from greyhound.samplers.plateau import explores
 from greyhound.samplers.random import draw_new
@@ -90,11 +90,12 @@ class Hybrid:
         import numpy as np
         from scipy.stats import rankdata
 
+        key_in = key_of(history)
         proposed: dict[Any, dict[str, Any]] = {}
         for part in learners:
             wanted = count if hasattr(part, "judge") else max(count, self.proposals)
             for params in part.suggest(history, wanted, rng):
-                if (key := history.space.key(params)) not in seen:
+                if (key := key_in(params)) not in seen:
                     proposed[key] = params
         candidates = list(proposed.values())
         if not candidates:

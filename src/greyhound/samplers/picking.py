@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from greyhound.errors import StudyError
-from greyhound.samplers.base import tried_keys
+from greyhound.samplers.base import key_of, tried_keys
 from greyhound.samplers.cube import cube_of
 from greyhound.samplers.random import draw_new
 
@@ -26,6 +26,8 @@ class Picker:
         self._history = history
         self._cube = cube_of(history.space)
         self._taken = set(self._cube.keys(history.X))
+        self._key = key_of(history)
+        self._tried = tried_keys(history) if history.define_by_run else None  # rows lack what other branches ask for
 
     def take(self, rows: Iterable[Floats], most: int, rng: np.random.Generator) -> bool:
         """Take the first of at most `most` rows that is possible, else a random configuration.
@@ -38,7 +40,7 @@ class Picker:
                 return self._add(params)
         seen = tried_keys(self._history)
         if seen is not None:
-            seen.update(map(self._history.space.key, self.found))
+            seen.update(map(self._key, self.found))
         drawn = draw_new(self._history, rng, seen)
         return drawn is not None and self._add(drawn)
 
@@ -46,6 +48,8 @@ class Picker:
         """Which snapped rows are allowed, and neither a trial's nor of the batch, (n,)."""
         possible = np.array([key not in self._taken for key in self._cube.keys(rows)], bool)
         possible[possible] = self._cube.allowed(rows[possible])
+        if self._tried is not None:
+            possible[possible] = [self._key(self._cube.params(row)) not in self._tried for row in rows[possible]]
         return possible
 
     def _add(self, params: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from greyhound.samplers.base import MOST_LISTED, Traits, tried_keys
+from greyhound.samplers.base import MOST_LISTED, Traits, key_of, tried_keys
 from greyhound.samplers.priors import guided, has_priors
 
 if TYPE_CHECKING:
@@ -51,18 +51,19 @@ def draw_new(history: History, rng: np.random.Generator, seen: set[Any] | None) 
     space = history.space
     if seen is None:
         return _draw(history, rng)
+    key_in = key_of(history)
     for _ in range(_TRIES):
         params = _draw(history, rng)
-        if (key := space.key(params)) not in seen:
+        if (key := key_in(params)) not in seen:
             seen.add(key)
             return params
     if space.size is None or space.size > MOST_LISTED:
         return params
-    left = [params for params in _listed(space) if space.key(params) not in seen]
+    left = [params for params in _listed(space) if key_in(params) not in seen]
     if not left:
         return None
     params = dict(left[int(rng.integers(len(left)))])
-    seen.add(space.key(params))
+    seen.add(key_in(params))
     return params
 
 

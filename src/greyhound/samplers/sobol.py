@@ -9,7 +9,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from greyhound.samplers.base import Traits, tried_keys
+from greyhound.samplers.base import Traits, key_of, tried_keys
 from greyhound.samplers.priors import guided
 from greyhound.samplers.random import draw_new
 
@@ -54,6 +54,7 @@ class Sobol:
         space = history.space
         if not 0 < len(space) <= _MOST_DIMENSIONS:
             return None
+        key_in = key_of(history)
         for stream in range(_STREAMS):
             units = unit_point(len(space), history.seed, at, stream)
             params = space.decode(guided(history, units, at, at * _GOLDEN % 1.0).tolist())
@@ -61,7 +62,7 @@ class Sobol:
                 continue
             if seen is None:
                 return params
-            if (key := space.key(params)) not in seen:
+            if (key := key_in(params)) not in seen:
                 seen.add(key)
                 return params
         return None
