@@ -23,7 +23,7 @@ from greyhound.executors import Executor, WorkerInfo
 from greyhound.markup import paragraph, table
 from greyhound.spending import time_left
 from greyhound.trial import TrialState
-from greyhound.values import listed
+from greyhound.values import counted, listed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -116,7 +116,7 @@ class Lines(Quiet):
         if time.monotonic() - self._last >= _LINE_EVERY_S:
             self._last = time.monotonic()
             left = time_left(history, time.time()) or "no time limit"
-            _print(f"{len(history)} trials: {summary.counts(history)}; {left}")
+            _print(f"{summary.counted_trials(history)}; {left}")
 
     def warn(self, text: str) -> None:
         """Print it."""
@@ -250,7 +250,7 @@ def picture(history: History, workers: Sequence[WorkerInfo], now: float) -> Rend
         head.add_row("best so far", Text(f"{summary.score(history, best)} (trial {best.number})", style="green"))
         head.add_row("", Text(listed(best.params), overflow="fold"))
     elif len(history.objectives) > 1:
-        head.add_row("front", f"{len(ranking.front(history))} trials")
+        head.add_row("front", counted(len(ranking.front(history)), "trial"))
     head.add_row("time", time_left(history, now) or f"{duration(history.elapsed_seconds(now))} so far")
     rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     cells = [(name, device, *_progress(history, number)) for name, device, number in workers]

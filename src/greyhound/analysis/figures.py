@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from greyhound.analysis import ranking
 from greyhound.space import Float, Int, Parameter
 from greyhound.trial import Trial
-from greyhound.values import listed, short
+from greyhound.values import counted, listed, short
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -61,7 +61,7 @@ def best_so_far(history: History) -> Figure:
     for value in values:
         better = max if objective.maximize else min
         best.append(value if not best else better(best[-1], value))
-    texts = [f"trial {trial.number}, {trial.step} steps" for trial in ended]
+    texts = [f"trial {trial.number}, {counted(trial.step, 'step')}" for trial in ended]
     figure = go.Figure()
     marker, line = {"color": _OTHERS}, {"color": _BEST, "shape": "hv", "width": 3}
     figure.add_scatter(x=minutes, y=[*map(_drawn, values)], mode="markers", marker=marker, text=texts, name="trials")
@@ -117,7 +117,10 @@ def by_parameter(history: History, name: str, parameter: Parameter) -> Figure:
         y=[_drawn(trial.metrics[metric]) for trial in trials],
         mode="markers",
         marker={"color": [trial.step for trial in trials], "colorscale": "Viridis", "opacity": 0.75},
-        text=[_escaped(f"trial {trial.number}, {trial.step} steps, {short(trial.params[name])}") for trial in trials],
+        text=[
+            _escaped(f"trial {trial.number}, {counted(trial.step, 'step')}, {short(trial.params[name])}")
+            for trial in trials
+        ],
         showlegend=False,
     )
     figure.update_layout(xaxis_title=_escaped(name), yaxis_title=_escaped(metric))
