@@ -10,11 +10,13 @@ import shlex
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from greyhound import streams
 from greyhound.analysis import ranking, summary
 from greyhound.analysis.notebook import study_html
 from greyhound.budget import duration
@@ -298,7 +300,7 @@ def _progress(history: History, number: int | None) -> tuple[str, str, str, str]
 
 def _draws() -> bool:
     """Whether standard output is a terminal on which a table can be redrawn."""
-    terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    terminal = sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
     return terminal and codecs.lookup(_encoding()).name == "utf-8"
 
 
@@ -317,11 +319,14 @@ def _print(text: str) -> None:
 def _to_who_reads() -> Iterator[None]:
     """Write to standard output; to nowhere from when nobody reads it any more, so that the study goes on.
 
-    So it is where the reader of a pipe, such as head, has seen enough, and where a terminal was closed.
+    So it is where the reader of a pipe, such as head, has seen enough, where a terminal was closed, and, told by a
+    warning, where the disk of a file is full.
     """
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.EIO):
+        if error.errno not in (errno.EPIPE, errno.EIO, *streams.NO_ROOM):
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.silence()
+        if error.errno in streams.NO_ROOM:
+            warnings.warn(f"nothing more is printed: {error.strerror}; the study goes on.", stacklevel=3)
