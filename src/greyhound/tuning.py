@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
-from greyhound import executors, streams
+from greyhound import executors, streams, terminations
 from greyhound.budget import parse_seconds
 from greyhound.callbacks import Callback
 from greyhound.display import Display, make_display
@@ -432,6 +432,8 @@ def _signals(loop: _Loop) -> Iterator[None]:
     def on_signal(number: int, _frame: FrameType | None) -> None:
         if loop.interrupted:
             raise KeyboardInterrupt
+        if number == signal.SIGTERM:
+            terminations.note()
         loop.interrupted = True
         loop.display.warn("pausing the running trials at their next report; once more to leave at once")
 
