@@ -14,6 +14,7 @@ from greyhound.compressing import Subject, compress
 from greyhound.deploy import Compression, load
 from greyhound.deploy.footprint import Timing
 from greyhound.errors import EvaluationError, StudyError
+from greyhound.space import Float
 from greyhound.study import Study
 
 PROGRAM = """
@@ -74,6 +75,15 @@ def test_the_smallest_that_keeps_the_accuracy_is_chosen_saved_and_measured_as_it
     assert found.test == (found.before.metrics["accuracy"] - 0.5, metrics["accuracy"] - 0.5)
     assert found.after.number in {trial.number for trial in found.front}
     assert any("times less" in line for line in found.lines())
+
+
+def test_no_model_is_written_over_a_study(program, tmp_path):
+    other = Study({"x": Float(0, 1)}, minimize="loss", storage=tmp_path / "other.db")
+    other.enqueue({"x": 0.5})
+    other.close()
+    with pytest.raises(StudyError, match=r"other\.db: cannot be written: it is a database"):
+        compress(Subject.from_file(program), max_drop="2%", budget="4 trials", output=tmp_path / "other.db", **QUIET)
+    assert Study.load(tmp_path / "other.db").history.queue
 
 
 def test_the_fewest_operations_are_not_those_that_8_bits_hide_and_what_grows_is_told_as_more():

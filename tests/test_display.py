@@ -13,6 +13,7 @@ from rich.console import Console
 import greyhound as gh
 from greyhound import display
 from greyhound import events as ev
+from greyhound.analysis import summary
 from greyhound.budget import Budget
 from greyhound.errors import StudyError
 from greyhound.executors import WorkerInfo
@@ -87,6 +88,17 @@ def test_lines_tell_each_new_best_value_once(capsys):
     lines.update(history, None)
     lines.update(history, None)
     assert capsys.readouterr().out == "best so far: trial 0, accuracy 0.5 after 9 steps\n"
+
+
+def test_one_trial_is_told_as_one(capsys, monkeypatch):
+    monkeypatch.setattr(display, "_LINE_EVERY_S", 0.0)
+    declared = ev.Declared(100.0, a_history(budget=Budget.parse("1 trial")).settings.to_json())
+    history = History.of([declared, ev.Started(100.0, 0, PARAMS, 1, "sobol", "a")])
+    display.Lines().update(history, None)
+    assert capsys.readouterr().out == "1 trial: 1 running; 1 of 1 trial\n"
+    assert summary.lines(history)[0] == "1 trial: 1 running"
+    assert str(history.settings.budget) == "1 trial"
+    assert summary.lines(a_history())[0] == "2 trials: 1 running, 1 completed"
 
 
 def test_lines_tell_the_first_failure_of_each_kind(capsys):

@@ -492,6 +492,43 @@ def test_a_trial_that_fails_once_a_signal_came_is_put_back(tmp_path):
     assert "killed by signal 15" in history.trial(0).error
 
 
+@pytest.mark.parametrize("workers", ["1", "'serial'"])
+def test_a_script_that_takes_the_signal_for_its_end_is_put_back(workers, tmp_path):
+    (tmp_path / "train.py").write_text(
+        textwrap.dedent(
+            """
+            import os, signal, sys, time
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+            print('{"step": 1, "score": 0.5}', flush=True)
+            time.sleep(1.0)
+            for process in *{os.getppid(), int(open("tuner.txt").read())}, os.getpid():  # as Slurm does
+                os.kill(process, signal.SIGTERM)
+            time.sleep(600)
+            """
+        )
+    )
+    (tmp_path / "program.py").write_text(
+        textwrap.dedent(
+            f"""
+            import os
+            import greyhound as gh
+
+            if __name__ == "__main__":
+                with open("tuner.txt", "w") as file:
+                    file.write(str(os.getpid()))
+                space = {{"x": gh.Float(0, 1)}}
+                gh.tune(
+                    gh.Script(("train.py",)), space, maximize="score", max_steps=5, workers={workers},
+                    scheduler="none", storage="study.db", progress=False,
+                )
+            """
+        )
+    )
+    subprocess.run([sys.executable, "program.py"], cwd=tmp_path, timeout=60, check=True)
+    history = Study.load(tmp_path / "study.db").history
+    assert (history.requeued, len(history), history.trial(0).step) == ([0], 1, 1)
+
+
 def test_a_time_out_that_nothing_keeps_is_warned_of():
     options = {"maximize": "score", "max_steps": 2, "budget": 1, **QUIET}
     with pytest.warns(UserWarning, match="trial_timeout does nothing with workers='serial'"):

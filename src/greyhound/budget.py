@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from greyhound.errors import BudgetError, SpaceError
-from greyhound.values import as_number, as_whole, show
+from greyhound.values import as_number, as_whole, counted, show
 
 _SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0,
             "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}  # fmt: skip
@@ -78,9 +78,9 @@ class Budget:
         if self.seconds is not None:
             parts.append(duration(self.seconds))
         if self.trials is not None:
-            parts.append(f"{self.trials} trials")
+            parts.append(counted(self.trials, "trial"))
         if self.steps is not None:
-            parts.append(f"{self.steps} steps")
+            parts.append(counted(self.steps, "step"))
         if self.device_seconds is not None:
             parts.append(f"{duration(self.device_seconds)} of device time")
         return ", ".join(parts) or "no limit"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from greyhound import events as ev
 from greyhound.analysis.audit import AUDIT
+from greyhound.budget import Budget
 from greyhound.history import History
 from greyhound.parameters import Parameter
 from greyhound.samplers import Sampler
@@ -106,7 +107,7 @@ def why_finished(history: History, settings: Settings, scheduler: Scheduler, spe
         return None
     if history.exhausted:
         return f"every configuration that {sampler_name(settings)} has was tried"
-    return f"the budget of {settings.budget.trials} trials is used up"
+    return f"the budget of {Budget(trials=settings.budget.trials)} is used up"
 
 
 def claim(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from greyhound import events as ev
-from greyhound import leases
+from greyhound import leases, outputs
 from greyhound.deploy.compression import Compression
 from greyhound.deploy.depth import stacks
 from greyhound.deploy.footprint import Timing, latencies, measure
@@ -235,7 +234,9 @@ def compress(
     after = min(kept, key=cost, default=None)
     path = None
     if after is not None and output is not None:
-        path = Path(shutil.copy(_file(study, after), output))
+        made = _file(study, after)
+        path = Path(output) / made.name if Path(output).is_dir() else Path(output)
+        outputs.copy(made, path)
     return Compressed(study, before, after, path, _tested(subject, study, before, after), best, timings)
 
 

@@ -10,11 +10,13 @@ import shlex
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from greyhound import streams
 from greyhound.analysis import ranking, summary
 from greyhound.analysis.notebook import study_html
 from greyhound.budget import duration
@@ -23,7 +25,7 @@ from greyhound.executors import Executor, WorkerInfo
 from greyhound.markup import paragraph, table
 from greyhound.spending import time_left
 from greyhound.trial import TrialState
-from greyhound.values import cut, listed
+from greyhound.values import counted, cut, listed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -118,7 +120,7 @@ class Lines(Quiet):
         if time.monotonic() - self._last >= _LINE_EVERY_S:
             self._last = time.monotonic()
             left = time_left(history, time.time()) or "no time limit"
-            _print(f"{len(history)} trials: {summary.counts(history)}; {left}")
+            _print(f"{summary.counted_trials(history)}; {left}")
 
     def warn(self, text: str) -> None:
         """Print it."""
@@ -252,7 +254,7 @@ def picture(history: History, workers: Sequence[WorkerInfo], now: float) -> Rend
         head.add_row("best so far", Text(f"{summary.score(history, best)} (trial {best.number})", style="green"))
         head.add_row("", Text(listed(best.params), overflow="fold"))
     elif len(history.objectives) > 1:
-        head.add_row("front", f"{len(ranking.front(history))} trials")
+        head.add_row("front", counted(len(ranking.front(history)), "trial"))
     head.add_row("time", time_left(history, now) or f"{duration(history.elapsed_seconds(now))} so far")
     rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     cells = [(name, device, *_progress(history, number)) for name, device, number in workers]
@@ -300,7 +302,7 @@ def _progress(history: History, number: int | None) -> tuple[str, str, str, str]
 
 def _draws() -> bool:
     """Whether standard output is a terminal on which a table can be redrawn."""
-    terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    terminal = sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
     return terminal and codecs.lookup(_encoding()).name == "utf-8"
 
 
@@ -319,11 +321,14 @@ def _print(text: str) -> None:
 def _to_who_reads() -> Iterator[None]:
     """Write to standard output; to nowhere from when nobody reads it any more, so that the study goes on.
 
-    So it is where the reader of a pipe, such as head, has seen enough, and where a terminal was closed.
+    So it is where the reader of a pipe, such as head, has seen enough, where a terminal was closed, and, told by a
+    warning, where the disk of a file is full.
     """
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.EIO):
+        if error.errno not in (errno.EPIPE, errno.EIO, *streams.NO_ROOM):
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.silence()
+        if error.errno in streams.NO_ROOM:
+            warnings.warn(f"nothing more is printed: {error.strerror}; the study goes on.", stacklevel=3)

@@ -1,10 +1,11 @@
-"""Files that the user asked for, such as reports and tables: each is written as a whole, and none over a database."""
+"""Files that the user asked for, such as reports and models: each is written as a whole, and none over a database."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from greyhound.errors import StudyError
@@ -17,13 +18,22 @@ def write(path: Path, text: str) -> None:
 
     StudyError where it cannot be written, or where there is a database, such as the study's own.
     """
+    _fill(path, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def copy(source: Path, path: Path) -> None:
+    """Write what another file holds, as `write` does."""
+    _fill(path, lambda file: shutil.copyfile(source, file))
+
+
+def _fill(path: Path, fill: Callable[[Path], object]) -> None:
     try:
         if path.is_file() and _holds_database(path):
             raise StudyError(f"{path}: cannot be written: it is a database, maybe a study's; give another name.")
         if path.exists() and not _replaceable(path):
-            path.write_text(text, encoding="utf-8")
+            fill(path)
         else:
-            _replace(path.resolve(), text)
+            _replace(path.resolve(), fill)
     except OSError as error:
         raise StudyError(f"{path}: cannot be written: {error.strerror or error}.") from error
 
@@ -38,10 +48,10 @@ def _replaceable(path: Path) -> bool:
     return path.is_file() and os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK)
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, fill: Callable[[Path], object]) -> None:
     fresh = path.with_name(f".{secrets.token_hex(8)}.new")
     try:
-        fresh.write_text(text, encoding="utf-8")
+        fill(fresh)
         if path.exists():
             shutil.copymode(path, fresh)
         fresh.replace(path)

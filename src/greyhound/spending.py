@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from greyhound.budget import duration
 from greyhound.history import History
+from greyhound.values import counted
 
 
 def spent(history: History, now: float) -> dict[str, float]:
@@ -65,9 +66,9 @@ def time_left(history: History, now: float) -> str:
     if budget.seconds is not None:
         parts.append(f"{duration(max(0.0, budget.seconds - history.elapsed_seconds(now)))} left")
     if budget.trials is not None:
-        parts.append(f"{trials} of {budget.trials} trials")
+        parts.append(f"{trials} of {counted(budget.trials, 'trial')}")
     if budget.steps is not None:
-        parts.append(f"{history.total_steps} of {budget.steps} steps")
+        parts.append(f"{history.total_steps} of {counted(budget.steps, 'step')}")
     if budget.device_seconds is not None:
         parts.append(f"{duration(max(0.0, budget.device_seconds - history.device_seconds(now)))} of device time left")
     return ", ".join(parts)

@@ -53,7 +53,7 @@ from greyhound.settings import (
 from greyhound.space import Space, parameter_from_dict
 from greyhound.storage import Journal, folder_beside, open_journal, shown, study_names
 from greyhound.trial import FAILED_STATES, Params, Trial, TrialState, Verdict
-from greyhound.values import show
+from greyhound.values import counted, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -585,7 +585,7 @@ class Study:
         raise StudyError("a study cannot be sent to another process: open it there, by Study.load(storage, name).")
 
     def __repr__(self) -> str:
-        return f"<Study: {goals(self.history.objectives)}; {len(self.history)} trials; {self.sampler_name}>"
+        return f"<Study: {goals(self.history.objectives)}; {counted(len(self.history), 'trial')}; {self.sampler_name}>"
 
     def _repr_html_(self) -> str:
         from greyhound.analysis.notebook import study_html

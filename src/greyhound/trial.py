@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from greyhound.errors import StudyError
-from greyhound.values import listed
+from greyhound.values import counted, listed
 
 _CONSTRAINT = "constraint "
 """Before the key, the name of the metric that a training's own constraint is."""
@@ -120,7 +120,7 @@ class Trial:
     replicates: int | None = None
 
     def __repr__(self) -> str:
-        steps = f" after {self.step} step{'s' if self.step > 1 else ''}" if self.step else ""
+        steps = f" after {counted(self.step, 'step')}" if self.step else ""
         parts = [f"{self.state.value}{steps}", listed(self.metrics), listed(self.params)]
         return f"<Trial {self.number}: {'; '.join(filter(None, parts))}>"
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
-from greyhound import executors
+from greyhound import executors, streams, terminations
 from greyhound.budget import parse_seconds
 from greyhound.callbacks import Callback
 from greyhound.display import Display, make_display
@@ -250,6 +250,7 @@ def make_executor(
 
     The latter has all devices and warns of a time-out. StudyError where an option is wrong.
     """
+    streams.fill()
     if executor not in ("local", "ray"):
         raise StudyError(f"executor: write 'local' or 'ray'; got {show(executor)}.")
     if executor == "local" and workers == "serial":
@@ -432,6 +433,8 @@ def _signals(loop: _Loop) -> Iterator[None]:
     def on_signal(number: int, _frame: FrameType | None) -> None:
         if loop.interrupted:
             raise KeyboardInterrupt
+        if number == signal.SIGTERM:
+            terminations.note()
         loop.interrupted = True
         loop.display.warn("pausing the running trials at their next report; once more to leave at once")
 

@@ -142,6 +142,11 @@ def show_all(values: Sequence[Any]) -> str:
     return shown if len(values) <= 10 else f"{shown} and {len(values) - 10} more"
 
 
+def counted(count: int, what: str) -> str:
+    """So many things: "1 trial", "3 trials"."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def either(words: Iterable[str]) -> str:
     """The words as 'a, b or c'."""
     *most, last = words

@@ -4,10 +4,12 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -373,6 +375,40 @@ def test_a_study_whose_output_nobody_reads_any_more_goes_on_to_its_end(folder):
 def test_a_reader_who_has_seen_enough_is_no_error(command, tuned):
     name, *options = command
     assert unread(name, "train.db", *options) == (0, "")
+
+
+def shell(redirected, *arguments):
+    """Run the command line by a shell that redirects its streams."""
+    command = shlex.join([sys.executable, "-m", "greyhound", *arguments])
+    return subprocess.run(f"{command} {redirected}", shell=True, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("workers", ["1", "serial"])
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", "<&- 2>&-", ">&-"])
+def test_a_study_that_is_started_without_streams_runs_to_its_end(closed, workers, folder):
+    (folder / "train.py").write_text("import greyhound\ngreyhound.report(1, score=0.5)\n")
+    assert shell(closed, *RUN, "--budget", "2 trials", "--workers", workers).returncode == 0
+    assert Study.load("train.db").history.count(TrialState.COMPLETED) == 2
+    assert (folder / "train.html").is_file()
+
+
+def test_what_is_wrong_is_not_told_in_place_of_the_output(folder):
+    assert shell("2>&-", "best", "none.db").stdout == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to be had")
+def test_a_study_whose_output_fills_the_disk_goes_on_to_its_end(folder):
+    done = shell("> /dev/full", *RUN, "--budget", "2 trials")
+    assert done.returncode == 0
+    assert done.stderr.endswith("warning: nothing more is printed: No space left on device; the study goes on.\n")
+    assert Study.load("train.db").history.count(TrialState.COMPLETED) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to be had")
+@pytest.mark.parametrize("command", ["best", "trials", "export", "status"])
+def test_output_for_which_there_is_no_room_is_told_in_a_sentence(command, tuned):
+    done = shell("> /dev/full", command, "train.db")
+    assert (done.returncode, done.stderr) == (2, "error: the output cannot be written: No space left on device.\n")
 
 
 def test_what_the_encoding_of_the_output_lacks_is_escaped(folder, monkeypatch):

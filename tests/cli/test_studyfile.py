@@ -73,7 +73,7 @@ def test_the_study_is_kept_beside_its_file_under_the_same_name(name, folder, gre
     run = greyhound("run", path, "--no-report")
     assert run.returncode == 0, run.stderr
     assert len(Study.load(path.with_suffix(".db")).trials) == 1
-    assert "1 trials: 1 completed" in greyhound("status", path).stdout
+    assert "1 trial: 1 completed" in greyhound("status", path).stdout
     again = greyhound("resume", path, "--add", "1 trial", "--no-report")
     assert "2 trials: 2 completed" in again.stdout, again.stderr
 

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greyhound import terminations
 from greyhound.errors import EvaluationError, MissingExtraError
 from greyhound.evaluators import checkpoint, script
 from greyhound.evaluators.script import Script
@@ -612,6 +613,34 @@ def test_a_script_that_is_to_go_no_further_is_terminated(verdict, state, program
     assert (outcome.state, outcome.error) == (state, None)
     assert Path("terminated").exists(), "it could clean up"
     assert has_ended(int(Path("pid").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("told", "max_steps", "state"),
+    [
+        ([{"step": 2, "score": 0.5}], 5, TrialState.PAUSED),
+        ([{"step": 2, "score": 0.5}, {"score": 0.4}], 5, TrialState.PAUSED),
+        ([{"step": 2, "score": 0.5}], None, TrialState.PAUSED),
+        ([{"step": 5, "score": 0.5}], 5, TrialState.COMPLETED),
+        ([{"score": 0.5}], 5, TrialState.COMPLETED),
+        ([{"step": 2, "score": 0.5}, {"score": 0.4}], None, TrialState.COMPLETED),
+    ],
+)
+def test_a_script_that_ends_because_all_were_told_to_has_not_finished(told, max_steps, state, program, job, line):
+    evaluator = program(
+        f"""
+        import json, os, signal
+        for metrics in {told}:
+            print(json.dumps(metrics), flush=True)
+        os.kill(os.getppid(), signal.SIGTERM)  # as Slurm does: to all processes of a job
+        """
+    )
+    before = signal.signal(signal.SIGTERM, lambda *_: terminations.note())
+    try:
+        outcome = evaluator(job(max_steps=max_steps), line)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert outcome.state is state
 
 
 def test_a_script_that_does_not_listen_is_killed(program, job, make_line, monkeypatch):

@@ -771,3 +771,32 @@ def test_worker_is_replaced_after_real_cuda_out_of_memory():
         states = [loop.outcome(number).state for number in range(3)]
         assert states == [TrialState.COMPLETED, TrialState.OUT_OF_MEMORY, TrialState.COMPLETED]
         assert noted(loop, 0)["pid"] != noted(loop, 2)["pid"]
+
+
+def test_more_workers_than_the_system_can_start_are_told_in_a_sentence_and_none_is_left(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent(
+            """
+            import resource
+            import psutil
+            from greyhound.errors import StudyError
+            from greyhound.executors import Processes
+
+            def train(job, channel):
+                pass
+
+            resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))
+            try:
+                Processes(train, workers=16, gpus_per_trial=0, cores_per_trial=1)
+            except StudyError as error:
+                print(error)
+                print(psutil.Process().children(recursive=True))
+            """
+        )
+    )
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    told, left = done.stdout.splitlines()
+    assert told.startswith("workers: worker-")
+    assert " of 16 cannot be started: Too many open files; give fewer workers" in told
+    assert left == "[]"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from greyhound.analysis import ranking
 from greyhound.trial import TrialState
+from greyhound.values import counted
 
 if TYPE_CHECKING:
     from greyhound.history import History
@@ -67,7 +68,7 @@ class Audit:
     def __str__(self) -> str:
         if not self.audited:
             return "no audit trial was trained to its end; with audit=0.1 a study spends a tenth of its steps on them"
-        told = f"{_trials(self.audited, 'audit trial')} trained to the end"
+        told = f"{counted(self.audited, 'audit trial')} trained to the end"
         if not self.stopped:
             return f"{told}, and none would have been stopped"
         low, high = self.interval
@@ -77,9 +78,9 @@ class Audit:
         if self.wrong and self.cost is not None:
             told += f", giving away {self.cost:.4g} at most"
         if self.left:
-            told += f"; for the {self.left} trials that were stopped or left paused this means "
+            told += f"; for the {counted(self.left, 'trial')} stopped or left paused this means "
             told += f"{low * self.left:.0f} to {high * self.left:.0f} that would have ended better than the best"
-        return f"{told}. The audit cost {self.steps} steps"
+        return f"{told}. The audit cost {counted(self.steps, 'step')}"
 
 
 def audit(history: History, stops: Mapping[int, int]) -> Audit:
@@ -116,7 +117,3 @@ def _compared(history: History, number: int, step: int, stopped: Mapping[int, in
         return Stopped(number, step, gain > 0 or not len(others), max(0.0, gain))
     beaten = (others <= mine).all(axis=1)
     return Stopped(number, step, not beaten.any(), None)
-
-
-def _trials(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count != 1 else ''}"

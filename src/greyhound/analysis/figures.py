@@ -11,7 +11,7 @@ from greyhound.analysis import ranking
 from greyhound.analysis.importance import importance
 from greyhound.space import Float, Int, Parameter
 from greyhound.trial import Trial
-from greyhound.values import cut, listed, short
+from greyhound.values import counted, cut, listed, short
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -78,7 +78,7 @@ def best_so_far(history: History) -> Figure:
     numbers = set(_some(history))
     dots = [at for at, trial in enumerate(ended) if trial.number in numbers]
     steps = [at for at, value in enumerate(best) if at in (0, len(best) - 1) or value != best[at - 1]]
-    texts = [f"trial {ended[at].number}, {ended[at].step} steps" for at in dots]
+    texts = [f"trial {ended[at].number}, {counted(ended[at].step, 'step')}" for at in dots]
     x, y = [minutes[at] for at in dots], [_drawn(values[at]) for at in dots]
     figure = go.Figure()
     figure.add_scatter(x=x, y=y, mode="markers", marker={"color": _OTHERS}, text=texts, name="trials")
@@ -137,7 +137,10 @@ def by_parameter(history: History, name: str, parameter: Parameter) -> Figure:
         y=[_drawn(trial.metrics[metric]) for trial in trials],
         mode="markers",
         marker={"color": [trial.step for trial in trials], "colorscale": "Viridis", "opacity": 0.75},
-        text=[_escaped(f"trial {trial.number}, {trial.step} steps, {short(trial.params[name])}") for trial in trials],
+        text=[
+            _escaped(f"trial {trial.number}, {counted(trial.step, 'step')}, {short(trial.params[name])}")
+            for trial in trials
+        ],
         showlegend=False,
     )
     figure.update_layout(xaxis_title=_escaped(name), yaxis_title=_escaped(metric))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from greyhound.analysis import finals, ranking
 from greyhound.trial import Trial, TrialState
-from greyhound.values import listed, short
+from greyhound.values import counted, listed, short
 
 if TYPE_CHECKING:
     from greyhound.history import History
@@ -18,6 +18,11 @@ def counts(history: History) -> str:
     """How many trials are in each state: "12 completed, 30 paused, 1 failed"."""
     parts = [f"{count} {state.value}" for state in TrialState if (count := history.count(state))]
     return ", ".join(parts) or "no trials"
+
+
+def counted_trials(history: History) -> str:
+    """How many trials there are, and in each state: "2 trials: 1 running, 1 completed"."""
+    return f"{counted(len(history), 'trial')}: {counts(history)}"
 
 
 def value(number: float) -> str:
@@ -36,12 +41,12 @@ def score(history: History, trial: Trial) -> str:
     values = ", ".join(f"{name} {value(trial.metrics[name])}" for name in metrics(history) if name in trial.metrics)
     if not trial.step:
         return values
-    return f"{values} after {trial.step} step{'s' if trial.step > 1 else ''}"
+    return f"{values} after {counted(trial.step, 'step')}"
 
 
 def lines(history: History) -> list[str]:
     """The summary, a line each."""
-    told = [f"{len(history)} trials: {counts(history)}"]
+    told = [counted_trials(history)]
     if len(history.objectives) == 1:
         winner = ranking.best(history)
         if winner is None:
@@ -55,7 +60,7 @@ def lines(history: History) -> list[str]:
         shown = ranking.spread(front, _MOST_OF_FRONT)
         some = f"{len(shown)} of them " if len(shown) < len(front) else ""
         told.append(
-            f"{len(front)} trials on the Pareto front, {some}by {history.objectives[0].metric}:"
+            f"{counted(len(front), 'trial')} on the Pareto front, {some}by {history.objectives[0].metric}:"
             if front
             else ranking.why_none(history)
         )
@@ -63,7 +68,9 @@ def lines(history: History) -> list[str]:
     if history.max_steps is not None and (saved := ranking.steps_saved(history)):
         total = history.total_steps
         share = saved / (saved + total)
-        told.append(f"early stopping: {total} steps trained, {saved} saved ({share:.0%} of training all in full)")
+        told.append(
+            f"early stopping: {counted(total, 'step')} trained, {saved} saved ({share:.0%} of training all in full)"
+        )
     if (found := finals.finals(history)) is not None:
         told.extend(finals.describe(found))
     else:

@@ -11,6 +11,7 @@ import io
 import sys
 import warnings
 
+from greyhound import streams
 from greyhound.errors import EvaluationError, GreyhoundError, StorageError
 
 DONE, NO_VALUE, USAGE, STORAGE, TRAINING, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -18,6 +19,7 @@ DONE, NO_VALUE, USAGE, STORAGE, TRAINING, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 def main() -> None:
     """Run the command line; what Greyhound raises or warns of is told in one sentence."""
+    streams.fill()
     warnings.showwarning = lambda message, *_: _warned(message)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is written as Python escapes it
@@ -29,6 +31,12 @@ def main() -> None:
     except GreyhoundError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(exit_code(error))
+    except OSError as error:
+        if error.errno not in streams.NO_ROOM:
+            raise
+        streams.silence()
+        print(f"error: the output cannot be written: {error.strerror}.", file=sys.stderr)
+        sys.exit(USAGE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except SystemExit as ended:

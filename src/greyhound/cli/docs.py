@@ -26,8 +26,9 @@ _HEAD = """# Command line
 | 4 | the training cannot be run, or failed on every worker |
 | 130 | interrupted by Ctrl-C or SIGTERM; `greyhound resume` goes on |
 
-A study goes on when nobody reads any more what it prints, as after `| head`, and where closing its terminal did not end
-it (`disown`, `setsid`). What the encoding of the output lacks is escaped, as in `\\u2192`.
+A study goes on when nobody reads any more what it prints, as after `| head`, where closing its terminal did not end
+it (`disown`, `setsid`), where the disk of the file that it prints into is full, and where it was started without
+standard streams (`<&- >&- 2>&-`). What the encoding of the output lacks is escaped, as in `\\u2192`.
 """
 
 STUDY_FILE = """## Study files

@@ -33,6 +33,7 @@ from greyhound.tuning import (
     make_executor,
     replicated,
 )
+from greyhound.values import counted
 
 
 def run(
@@ -172,7 +173,7 @@ def retry(
     storage, name = locate(study, name)
     with Study.load(storage, name) as opened:
         back = opened.retry(numbers or None)
-        typer.echo(f"{len(back)} trials put back" if len(back) != 1 else "1 trial put back")
+        typer.echo(f"{counted(len(back), 'trial')} put back")
         if back:
             typer.echo(f"continue: {how_to_continue(opened)}")
 

@@ -41,6 +41,7 @@ from greyhound.evaluators.reporting import LINE, PARAMS
 from greyhound.evaluators.tensorboard import EventFiles
 from greyhound.jobs import Channel, Job, Outcome
 from greyhound.memory import memory_kills, says_out_of_memory
+from greyhound.terminations import terminations
 from greyhound.trial import TrialState
 from greyhound.values import LARGEST_WHOLE, show
 
@@ -164,6 +165,7 @@ class _Run:
         self._asks = False
         self._ending = False  # told to end: what it still says goes to the log alone
         self._memory_kills = memory_kills()
+        self._terminations = terminations()
         ours, theirs = socket.socketpair()
         command = script.words(trial.job)
         self._watcher = Watcher()
@@ -229,6 +231,8 @@ class _Run:
     def outcome(self) -> Outcome:
         """How the script ended by itself."""
         code = self._process.wait()
+        if code == 0 and self._cut_short:
+            return Outcome(self._trial.number, TrialState.PAUSED)
         if code == 0:
             late = self._events.untold if self._events is not None else {}
             outcome = completed(self._trial, {**late, **self._final} or None)
@@ -241,6 +245,16 @@ class _Run:
             state = TrialState.OUT_OF_MEMORY
         why = f"{how}: {self._complaint}" if self._complaint else how
         return Outcome(self._trial.number, state, error=f"{said}\n{why}".strip())
+
+    @property
+    def _cut_short(self) -> bool:
+        """Whether it ended because everybody was told to end, and before it said that it had come to its end.
+
+        It says so by its last step or, where there are no steps to go by, by final metrics.
+        """
+        step, most = self._trial.step, self._trial.job.max_steps
+        finished = step >= most if step and most is not None else bool(self._final)
+        return not finished and terminations() > self._terminations
 
     @property
     def _hint(self) -> str:

@@ -8,6 +8,8 @@ import sys
 import threading
 from collections.abc import Callable
 
+from greyhound import terminations
+
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
@@ -17,8 +19,8 @@ def shield_from_signals() -> None:
     By handlers rather than SIG_IGN, which would be handed on to the scripts that a training starts;
     processes that it forks, such as those of a data loader, must still obey SIGTERM.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: terminations.note())
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 

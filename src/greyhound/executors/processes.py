@@ -40,7 +40,8 @@ class Processes:
     """Runs jobs in worker processes.
 
     evaluator: sent by cloudpickle; EvaluationError where that is impossible.
-    workers, gpus_per_trial, cores_per_trial: see `devices.plan`; StudyError where they do not fit.
+    workers, gpus_per_trial, cores_per_trial: see `devices.plan`; StudyError where they do not fit, or the system
+    cannot start so many.
     trial_timeout_s: a run that takes longer is killed (TIMED_OUT). retire_after: how many jobs in a
     row may end FAILED, LOST or OUT_OF_MEMORY on a worker before it is taken out. start_timeout_s:
     how long a worker may take until it has loaded the evaluator; one that fails twice is taken out.
@@ -77,7 +78,14 @@ class Processes:
         self._slots = [_Slot(lease) for lease in leases]
         self._finalizer = weakref.finalize(self, _shut_down, self._slots, self._launcher, os.getpid())
         for slot in self._slots:
-            slot.process = self._launcher.start(slot.lease)
+            try:
+                slot.process = self._launcher.start(slot.lease)
+            except OSError as error:
+                self.shutdown()
+                raise StudyError(
+                    f"workers: {slot.lease.name} of {len(leases)} cannot be started: {error.strerror or error}; give "
+                    f"fewer workers, or raise what the system allows (`ulimit -a`)."
+                ) from error
 
     @property
     def slots(self) -> int:

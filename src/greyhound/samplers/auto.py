@@ -16,6 +16,7 @@ from greyhound.samplers.ehvi import EHVI
 from greyhound.samplers.gp import GP
 from greyhound.samplers.grid import Grid
 from greyhound.samplers.nsga2 import NSGA2
+from greyhound.values import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,4 +78,4 @@ def _for_several(history: History) -> tuple[Sampler, str]:
 def _described(history: History) -> str:
     space = history.space
     size = f"{space.size:,} configurations" if space.size is not None else "infinitely many configurations"
-    return f"{len(space)} parameter{'s' if len(space) != 1 else ''} and {size}"
+    return f"{counted(len(space), 'parameter')} and {size}"

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 from greyhound import samplers
 from greyhound.integrations.optuna.distributions import outward, parameter_of, widened
 from greyhound.integrations.optuna.mirror import Mirror, identity
+from greyhound.values import counted
 
 
 class GreyhoundSampler(BaseSampler):  # type: ignore[misc]
@@ -90,8 +91,8 @@ class GreyhoundSampler(BaseSampler):  # type: ignore[misc]
         most, count = self._strategy.traits.objectives, len(study.directions)
         if count > most:
             raise ValueError(
-                f"GreyhoundSampler: strategy {self._name!r} takes at most {most} objective"
-                f"{'s' if most > 1 else ''}; the study has {count}; use strategy='auto'."
+                f"GreyhoundSampler: strategy {self._name!r} takes at most {counted(most, 'objective')}; "
+                f"the study has {count}; use strategy='auto'."
             )
 
     def __getstate__(self) -> dict[str, Any]:
