@@ -6,7 +6,7 @@ import pytest
 import greyhound as gh
 from greyhound.curves import forecast
 from greyhound.curves.exploded import tamed
-from greyhound.curves.settled import settled
+from greyhound.curves.smoothing import jitter, smoothed
 from greyhound.curves.study import finals
 
 STEPS = 27
@@ -66,9 +66,12 @@ def test_where_all_losses_are_huge_forecasts_are_finite():
 @pytest.mark.parametrize("size", HUGE)
 def test_noise_is_smoothed_as_if_none_had_exploded(size):
     curves = falling(12) + 0.05 * np.random.default_rng(1).standard_normal((12, STEPS))
-    levels = settled(np.vstack([curves, exploding(size)]))[:12]
-    assert levels == pytest.approx(settled(curves))
-    assert np.abs(levels - curves[:, -1]).max() > 0.01
+    plain = smoothed(curves, jitter([curves]))
+    both = np.vstack([curves, exploding(size)])
+    beside = smoothed(both, jitter([both]))
+    assert beside[:12] == pytest.approx(plain)
+    assert (beside[12] == both[12]).all()
+    assert np.abs(plain - curves)[:, -1].max() > 0.01
 
 
 def test_a_study_tells_trainings_apart_although_one_exploded():

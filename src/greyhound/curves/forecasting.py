@@ -14,6 +14,7 @@ from greyhound.curves.doubt import DEGREES, SCALE, doubt, moved
 from greyhound.curves.ensemble import FAMILIES, average
 from greyhound.curves.exploded import tamed
 from greyhound.curves.shared import corrections
+from greyhound.curves.smoothing import STEADY, Jitter, by_length, jitter, smoothed
 from greyhound.errors import CurveError
 from greyhound.grey.base import read_limits
 
@@ -111,17 +112,27 @@ def forecast(
 
 
 def at_step(
-    curves: Floats, X: Floats, step: int, known: Floats, known_X: Floats, families: Sequence[str] = FAMILIES
+    curves: Floats,
+    X: Floats,
+    step: int,
+    known: Floats,
+    known_X: Floats,
+    families: Sequence[str] = FAMILIES,
+    shaking: Jitter = STEADY,
 ) -> Told:
     """What curves of losses, all of one length, will be at a later step.
 
     curves: (m, n), finite; X: (m, d); known: (k, T), finite up to `step` > n; known_X: (k, d). One that exploded moves
-    no forecast of another, and keeps its own distance above the worst of the others.
+    no forecast of another, and keeps its own distance above the worst of the others. shaking: of the study's curves;
+    forecasts go by what lies beneath it.
     """
+    n = curves.shape[1]
     calm, calm_known = tamed(curves, known[:, :step])
+    above = curves[:, -1] - calm[:, -1]
+    both = smoothed(np.concatenate([calm, calm_known[:, :n]]), shaking)
+    calm, calm_known = both[: len(calm)], np.hstack([both[len(calm) :], calm_known[:, n:]])
     unit = _unit(calm, calm_known)
     told = _of_calm(calm / unit, X, step, calm_known / unit, known_X, families)
-    above = curves[:, -1] - calm[:, -1]
     return Told(unit * told.mean + above, np.hypot(unit * told.std, _EXPLODED * above), told.degrees)
 
 
@@ -185,6 +196,7 @@ def _forecasts(
     lengths, filled = bridged(curves)
     known_lengths, known_filled = bridged(known)
     side = -1.0 if _rise(filled, lengths) + _rise(known_filled, known_lengths) > 0 else 1.0
+    shaking = jitter([*by_length(side * filled, lengths), *by_length(side * known_filled, known_lengths)])
     for n in np.unique(lengths[lengths > 0]):
         group = np.flatnonzero(lengths == n)
         for at, step in enumerate(steps.tolist()):
@@ -193,8 +205,9 @@ def _forecasts(
                 continue
             told = np.flatnonzero(known_lengths >= step)
             losses, std[group, at], degrees[group, at] = at_step(
-                side * filled[group, :n], X[group], step, side * known_filled[told, :step], known_X[told], families
-            )
+                side * filled[group, :n], X[group], step, side * known_filled[told, :step], known_X[told], families,
+                shaking,
+            )  # fmt: skip
             mean[group, at] = side * losses
     return Told(mean, std, degrees)
 

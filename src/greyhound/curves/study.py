@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from greyhound.curves.forecasting import Told, at_step, bridged, certain
-from greyhound.curves.settled import settled
+from greyhound.curves.smoothing import STEADY, Jitter, by_length, jitter, smoothed
 from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Curves:
     Of many steps some share a column, which has the newest value of them; the last one is for the end alone. lengths:
     (n,), in steps. A trial that has not reported, or diverged, has the length 0, one that completed all steps, however
     early it ended. X: (n, d), configurations in the unit cube. noise: (n,), what of its last value is taken for chance
-    and is not in `values`; 0 for curves that have not come to the end.
+    and is not in `values`; 0 for curves that have not come to the end. shaking: how much values do from step to step.
     """
 
     end: int
@@ -40,6 +40,7 @@ class Curves:
     lengths: NDArray[np.intp]
     X: Floats
     noise: Floats
+    shaking: Jitter
 
     @property
     def columns(self) -> NDArray[np.intp]:
@@ -76,7 +77,9 @@ class Curves:
         if seen == last or self.constant:
             return certain(self.values[numbers, seen - 1])
         done = np.flatnonzero(self.lengths == self.end)
-        return at_step(self.values[numbers, :seen], self.X[numbers], last, self.values[done], self.X[done])
+        return at_step(
+            self.values[numbers, :seen], self.X[numbers], last, self.values[done], self.X[done], shaking=self.shaking
+        )
 
     def now(self) -> Told:
         """Every trial's final loss, (n,), NaN where nothing is known."""
@@ -157,12 +160,16 @@ def _read(history: History, at: int) -> Curves:
     known = np.flatnonzero((lengths == end) | (ended & (lengths > 0)))
     last, told = filled[known, columns[known] - 1], history.losses[known, at]
     final = np.where(ended[known] & np.isfinite(told), told, last)
-    level = last if of_replicates(history) else settled(filled[known])
+    shaking = STEADY if of_replicates(history) else jitter(by_length(filled, columns))
+    level = last.copy()
+    for column in np.unique(columns[known]).tolist():
+        group = columns[known] == column
+        level[group] = smoothed(filled[known[group], :column], shaking)[:, -1]
     reached = np.where(final == last, level, final)
     behind = np.arange(values.shape[1]) >= np.minimum(columns[known], values.shape[1] - 1)[:, None]
     filled[known] = np.where(behind, reached[:, None], filled[known])
     noise[known], lengths[known] = final - reached, end
-    return Curves(end, filled, lengths, np.array(history.X), noise)
+    return Curves(end, filled, lengths, np.array(history.X), noise, shaking)
 
 
 def _column(steps: int | NDArray[np.intp], end: int) -> NDArray[np.intp]:
