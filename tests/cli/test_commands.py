@@ -325,7 +325,7 @@ def test_several_studies_in_a_file_are_listed_and_named(tuned, greyhound):
     refused = greyhound("status", "train.db")
     assert refused.returncode == 3
     assert "several studies: 'study', 'second'; give a name" in refused.stderr
-    assert "1 trials: 1 completed" in ok(greyhound("status", "train.db", "--name", "second"))
+    assert "1 trial: 1 completed" in ok(greyhound("status", "train.db", "--name", "second"))
     spent = ok(greyhound("resume", "train.db", "--name", "second", "--no-report")).splitlines()[0]
     assert spent.endswith(f'give it more: greyhound resume {tuned / "train.db"} --name second --add "1h"')
 
@@ -454,7 +454,7 @@ def test_a_command_that_was_refused_fixes_nothing(folder, greyhound):
         refused = greyhound(*RUN, "--max-steps", "3", *wrong)
         assert refused.returncode != 0
         assert not (folder / "train.db").exists()
-    assert "1 trials: 1 completed" in ok(greyhound(*RUN, "--max-steps", "4", "--budget", "1 trial", "--no-report"))
+    assert "1 trial: 1 completed" in ok(greyhound(*RUN, "--max-steps", "4", "--budget", "1 trial", "--no-report"))
 
 
 def test_a_study_without_a_usable_value_ends_with_its_own_code(folder, greyhound):
