@@ -308,7 +308,7 @@ def idle_ray_tune(folder: Path, trials: int) -> dict[str, object]:
     results = tune.Tuner(
         train,
         param_space={name: tune.uniform(0.0, 1.0) for name in SPACE.parameters},
-        tune_config=tune.TuneConfig(metric="loss", mode="min", num_samples=trials),
+        tune_config=tune.TuneConfig(metric="loss", mode="min", num_samples=trials, reuse_actors=True),
         run_config=tune.RunConfig(storage_path=str((folder / "ray").resolve()), verbose=0),
     ).fit()
     ray.shutdown()
