@@ -1,5 +1,7 @@
 """A trained model made small at no more than a stated loss: the study, the choice, the command."""
 
+import os
+import signal
 import textwrap
 from dataclasses import replace
 
@@ -253,3 +255,45 @@ def test_the_command_writes_the_model_beside_the_script(program, tmp_path):
     assert load(tmp_path / "subject_of_test-compressed.pt2")(torch.randn(3, 16)).shape == (3, 2)
     history = Study.load(tmp_path / "subject_of_test-compress.db").history
     assert history.trials[0].params == {"prune": 0.0, "quantize": "none"}
+
+
+def test_ctrl_c_before_the_model_was_measured_is_let_through_and_the_same_call_goes_on(program, tmp_path):
+    subject = Subject.from_file(program)
+    calls = []
+
+    def accuracy(model):
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            raise RuntimeError("what it had started was interrupted too")
+        return subject.accuracy(model)
+
+    options = {"max_drop": 0.2, "budget": "3 trials", "storage": tmp_path / "study.db", **QUIET}
+    with pytest.raises(KeyboardInterrupt):
+        compress(replace(subject, accuracy=accuracy), **options)
+    assert compress(subject, **options).before.number == 0
+
+
+def test_ctrl_c_later_is_told_and_the_same_command_goes_on(program, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    interrupting = """
+        import os, signal
+        CALLS = []
+
+        def accuracy(model, at_once=accuracy):
+            CALLS.append(1)
+            if len(CALLS) == 3 and not os.path.exists("interrupted"):
+                open("interrupted", "w").close()
+                os.kill(os.getpid(), signal.SIGINT)
+            return at_once(model)
+    """
+    program.write_text(program.read_text() + textwrap.dedent(interrupting))
+    command = ["compress", str(program), "--max-drop", "20%", "--budget", "3 trials", "--workers", "serial", "--quiet"]
+    stopped = CliRunner().invoke(app, command)
+    assert stopped.exit_code == 130, stopped.output
+    assert "before" in stopped.output
+    assert "interrupted; the same command goes on from here." in stopped.output
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "interrupted" not in done.output
+    assert len(Study.load(tmp_path / "subject_of_test-compress.db").trials) == 3

@@ -181,6 +181,8 @@ def compress(
     latency. options: more for `tune`, such as storage, seed and progress.
 
     StudyError where an argument is wrong, or the storage holds compressions of a model with other weights.
+    EvaluationError where the model cannot be measured as it is, KeyboardInterrupt where that was interrupted; after an
+    interrupt later, what is chosen is the best so far. The same call goes on where the storage is a file.
     """
     costs = [_SHORT.get(name, name) for name in ([minimize] if isinstance(minimize, str) else minimize)]
     wanted = {_SHORT.get(name, name): factor for name, factor in (shrink or {}).items()}
@@ -207,8 +209,10 @@ def compress(
         **options,
     )
     before = study.baseline
-    if before is None or "accuracy" not in before.metrics:
-        raise EvaluationError(f"the model could not be saved and measured as it is: {before and before.error}")
+    if before is None or not before.state.final:
+        raise KeyboardInterrupt  # it is paused; there is nothing to compare with yet
+    if "accuracy" not in before.metrics:
+        raise EvaluationError(f"the model could not be saved and measured as it is: {before.error}")
     kept = [trial for trial in study.history.completed if trial.metrics["accuracy"] >= least]
     kept = [trial for trial in kept if trial.number != before.number]
     for name, factor in wanted.items():

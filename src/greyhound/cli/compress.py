@@ -91,9 +91,13 @@ def compress(
     )
     for line in [*found.lines(), *(["", *found.table()] if len(minimize or ()) > 1 else ())]:
         typer.echo(line)
+    if found.path is not None:
+        typer.echo(f"wrote {found.path}; open it with torch.export.load({str(found.path)!r}).module()")
+    if not found.study.finished:
+        typer.echo("interrupted; the same command goes on from here.")
+        raise typer.Exit(cli.INTERRUPTED)
     if found.path is None:
         raise typer.Exit(cli.NO_VALUE)
-    typer.echo(f"wrote {found.path}; open it with torch.export.load({str(found.path)!r}).module()")
 
 
 def _factor(text: str) -> tuple[str, float]:
