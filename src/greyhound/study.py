@@ -208,11 +208,10 @@ class Study:
                 return self._hand_out(claim.trial)
         return None
 
-    @in_turn
     def report(self, trial: LiveTrial | Trial | int, step: int, /, **metrics: Any) -> Verdict:
-        """Record metrics after `step` steps and say how the trial goes on.
+        """Record metrics after `step` steps and say how the trial goes on; its checkpoint is saved first where due.
 
-        CONTINUE: train on. PAUSE: the trial is paused; `ask` may hand it out again later. STOP: it
+        CONTINUE: train on, towards max_steps. PAUSE: the trial is paused; `ask` may hand it out again later. STOP: it
         has ended: because it was stopped early, diverged (an objective is NaN or infinite), or reached
         max_steps, which completes it. A step that was reported before changes nothing, and a trial
         that is paused or has ended already stays so. PAUSE too where another process has taken the trial over,
@@ -220,15 +219,9 @@ class Study:
         """
         number = self._number(trial)
         step, values = checked("study.report", step, metrics)
-        if self._taken_over(number):
-            return Verdict.PAUSE
-        record = self.history.trial(number)
-        if record.state.final:
-            return Verdict.STOP
-        self._session.append(ev.Reported(self._clock(), number, step, values))
-        if record.state is not TrialState.RUNNING or self._taken_over(number):
-            return Verdict.PAUSE
-        return self._judge(number)
+        if (live := self._trained_here(number)) is not None:
+            live.keep(step, values)
+        return self._report(number, step, values)
 
     def tell(
         self, trial: LiveTrial | Trial | int, value: Any = None, /, *, failed: str | None = None, **metrics: Any
@@ -242,6 +235,8 @@ class Study:
         if value is not None:
             metrics = {**metrics, **self._named(value)}
         judging.check_reason(failed)
+        if failed is None and (live := self._trained_here(self._number(trial))) is not None:
+            live.conclude(metrics)
         self.end(trial, TrialState.COMPLETED if failed is None else TrialState.FAILED, metrics, failed)
 
     @in_turn
@@ -623,8 +618,27 @@ class Study:
         return live
 
     def _answer(self, message: Progress) -> Answer:
-        verdict = self.report(message.number, message.step, **message.metrics)
+        verdict = self._report(message.number, message.step, message.metrics)
         return Answer(verdict, self.history.trial(message.number).until)
+
+    @in_turn
+    def _report(self, number: int, step: int, values: Mapping[str, float]) -> Verdict:
+        if self._taken_over(number):
+            return Verdict.PAUSE
+        record = self.history.trial(number)
+        if record.state.final:
+            return Verdict.STOP
+        self._session.append(ev.Reported(self._clock(), number, step, values))
+        if record.state is not TrialState.RUNNING or self._taken_over(number):
+            return Verdict.PAUSE
+        return self._judge(number)
+
+    @in_turn
+    def _trained_here(self, number: int) -> LiveTrial | None:
+        """A trial that runs, as it was handed out here; None for another."""
+        record = self.history.trial(number)
+        runs = record.state is TrialState.RUNNING and record.owner == self._given.get(number)
+        return self._live.get(number) if runs else None
 
     def _taken_over(self, number: int) -> bool:
         """Whether a trial that was handed out here went to another process, which took this one for dead."""

@@ -18,7 +18,8 @@ from greyhound.evaluators import checkpoint
 from greyhound.evaluators.function import Function
 from greyhound.evaluators.live import LiveTrial
 from greyhound.jobs import Answer, Choice, Constraint, Job, Note, Progress
-from greyhound.space import parameter_from_dict
+from greyhound.space import Float, parameter_from_dict
+from greyhound.study import Study
 from greyhound.trial import TrialState, Verdict
 
 GO_ON = Answer(Verdict.CONTINUE, None)
@@ -689,3 +690,63 @@ def test_answers_are_obeyed_in_the_order_in_which_they_came(job, line):
     assert trial.until == 5
     with pytest.raises(TrialStopped):
         trial.report(3, score=0.0)
+
+
+# In a loop of ask and tell
+
+
+def own_loop(scheduler, budget="60 trials"):
+    """A study trained by `study.report`, and how often each step of each trial was."""
+    study = Study({"x": Float(0, 1)}, maximize="score", max_steps=9, budget=budget, scheduler=scheduler)
+    trained = []
+    while (trial := study.ask()) is not None:
+        counter = Counter()
+        start = trial.checkpoint(counter=counter)
+        assert len(counter.drawn) == start
+        for step in range(start + 1, trial.max_steps + 1):
+            counter.drawn.append(step)
+            trained.append((trial.number, step))
+            if study.report(trial, step, score=trial.params["x"] * step) is not Verdict.CONTINUE:
+                break
+    return study, trained
+
+
+@pytest.mark.parametrize("scheduler", ["freeze_thaw", "asha", "hyperband", "median", "none"])
+def test_an_own_loop_trains_each_step_once_and_leaves_nothing_running(scheduler):
+    study, trained = own_loop(scheduler)
+    assert study.finished
+    assert len(set(trained)) == len(trained) == study.history.total_steps
+    assert not study.history.count(TrialState.RUNNING)
+    assert torch.load(study.best.checkpoint)["objects"]["counter"]["drawn"] == list(range(1, 10))
+
+
+def test_what_is_told_of_a_trial_belongs_to_the_states_that_are_kept():
+    study = Study({"x": Float(0, 1)}, maximize="score", budget="2 trials")
+    while (trial := study.ask()) is not None:
+        counter = Counter()
+        trial.checkpoint(counter=counter)
+        counter.drawn = [trial.number]
+        study.tell(trial, score=trial.number)
+    assert torch.load(study.best.checkpoint)["objects"]["counter"]["drawn"] == [1]
+
+
+def test_a_loop_that_goes_on_behind_its_verdict_changes_nothing_that_was_kept():
+    study = Study({"x": Float(0, 1)}, maximize="score", max_steps=9, budget="20 trials", scheduler="asha")
+    trial, counter = study.ask(), Counter()
+    trial.checkpoint(counter=counter)
+    verdicts = []
+    for step in range(1, 10):
+        counter.drawn.append(step)
+        verdicts.append(study.report(trial, step, score=step))
+    paused = verdicts.index(Verdict.PAUSE) + 1
+    assert kept_step(trial.job.directory) == paused < 9
+
+
+def test_a_diverged_step_is_not_kept_in_an_own_loop_either():
+    study = Study({"x": Float(0, 1)}, maximize="score", max_steps=9, budget="20 trials", scheduler="none")
+    trial = study.ask()
+    trial.checkpoint(counter=Counter())
+    assert study.report(trial, 1, score=0.5) is Verdict.CONTINUE
+    assert study.report(trial, 2, score=math.nan) is Verdict.STOP
+    assert study.trials[0].state is TrialState.DIVERGED
+    assert kept_step(trial.job.directory) in (None, 1)

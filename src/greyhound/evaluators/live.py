@@ -39,8 +39,9 @@ class LiveTrial:
     """One configuration while it is trained.
 
     number, params, seed: which it is. step: steps trained so far. until: the step at which the scheduler
-    decides next, None for never. user_attrs: what `set_user_attr` noted; constraints: what `set_constraint` set.
-    datetime_start: when this run of it began. concluded: whether the states that it ended with are seen to.
+    decides next, None for never; where it lets the trial go on, a later one. user_attrs: what `set_user_attr` noted;
+    constraints: what `set_constraint` set. datetime_start: when this run of it began. concluded: whether the states
+    that it ended with are seen to.
     """
 
     def __init__(self, job: Job, channel: Channel) -> None:
@@ -187,6 +188,12 @@ class LiveTrial:
         self._report(step, metrics)
         self._leave()
 
+    def keep(self, step: int, values: Mapping[str, float]) -> None:
+        """Note what `study.report` is about to be told, and save the states where `report` would."""
+        self._note_report(step, values)
+        if not self.diverged and (self._ends(step) or self._is_judged(step) or self._due()):
+            self._save()
+
     def conclude(self, result: Mapping[str, float]) -> None:
         """Keep the states that a completed training's result belongs to, where the last checkpoint is of others.
 
@@ -311,20 +318,16 @@ class LiveTrial:
                 f"call trial.checkpoint(model=..., optimizer=...), or choose another scheduler."
             )
         step, values = checked("trial.report", step, metrics)
-        self.last_metrics.update(values)
-        self._reports.append((step, values))
-        del self._reports[:-_REPORTS_KEPT]
-        self.step = max(self.step, step)
+        self._note_report(step, values)
         self.verdict = Verdict.CONTINUE
         leases.give_way()
-        ends = self.job.max_steps is not None and step >= self.job.max_steps
         if self.diverged:
             self._channel.send(Progress(self.number, step, values))
             self.verdict = Verdict.STOP
-        elif ends:
+        elif self._ends(step):
             self._save()
             self._channel.send(Progress(self.number, step, values))
-        elif self.until is not None and step >= self.until:
+        elif self._is_judged(step):
             self._save()
             self._channel.send(Progress(self.number, step, values, waits=True))
             self._obey(self._channel.answer(wait=True))
@@ -333,6 +336,18 @@ class LiveTrial:
             self._obey(self._channel.answer(wait=False))
             if self.verdict is Verdict.PAUSE or self._due():
                 self._save()
+
+    def _note_report(self, step: int, values: Mapping[str, float]) -> None:
+        self.last_metrics.update(values)
+        self._reports.append((step, values))
+        del self._reports[:-_REPORTS_KEPT]
+        self.step = max(self.step, step)
+
+    def _ends(self, step: int) -> bool:
+        return self.job.max_steps is not None and step >= self.job.max_steps
+
+    def _is_judged(self, step: int) -> bool:
+        return self.until is not None and step >= self.until
 
     def _obey(self, answer: Answer | None) -> None:
         if answer is None:
