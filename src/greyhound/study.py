@@ -219,6 +219,8 @@ class Study:
         """
         number = self._number(trial)
         step, values = checked("study.report", step, metrics)
+        if isinstance(trial, LiveTrial):
+            trial.check_copied()
         if (live := self._trained_here(number)) is not None:
             live.keep(step, values)
         return self._report(number, step, values)

@@ -695,14 +695,15 @@ def test_answers_are_obeyed_in_the_order_in_which_they_came(job, line):
 # In a loop of ask and tell
 
 
-def own_loop(scheduler, budget="60 trials"):
-    """A study trained by `study.report`, and how often each step of each trial was."""
-    study = Study({"x": Float(0, 1)}, maximize="score", max_steps=9, budget=budget, scheduler=scheduler)
+def own_loop(scheduler, keeps=True):
+    """A study trained by `study.report`, and the steps that were trained of each trial."""
+    options = {"scheduler": scheduler, "sampler": "random", "budget": "60 trials"}
+    study = Study({"x": Float(0, 1)}, maximize="score", max_steps=9, **options)
     trained = []
     while (trial := study.ask()) is not None:
         counter = Counter()
-        start = trial.checkpoint(counter=counter)
-        assert len(counter.drawn) == start
+        start = trial.checkpoint(counter=counter) if keeps else trial.step
+        assert len(counter.drawn) == start or not keeps
         for step in range(start + 1, trial.max_steps + 1):
             counter.drawn.append(step)
             trained.append((trial.number, step))
@@ -750,3 +751,13 @@ def test_a_diverged_step_is_not_kept_in_an_own_loop_either():
     assert study.report(trial, 2, score=math.nan) is Verdict.STOP
     assert study.trials[0].state is TrialState.DIVERGED
     assert kept_step(trial.job.directory) in (None, 1)
+
+
+def test_an_own_loop_copies_members_of_a_population_or_is_told_to():
+    population = {"name": "pbt", "population": 4, "interval": 3}
+    study, trained = own_loop(population)
+    copied = [trial for trial in study.trials if trial.parent is not None]
+    assert copied
+    assert all(min(step for number, step in trained if number == trial.number) > 1 for trial in copied)
+    with pytest.raises(StudyError, match="starts from another trial's checkpoint, but the training keeps none"):
+        own_loop(population, keeps=False)

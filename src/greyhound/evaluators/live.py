@@ -188,6 +188,14 @@ class LiveTrial:
         self._report(step, metrics)
         self._leave()
 
+    def check_copied(self) -> None:
+        """StudyError where the trial starts from another's checkpoint, and the training has not taken that up."""
+        if self.job.parent is not None and not self._objects:
+            raise StudyError(
+                f"trial {self.number} starts from another trial's checkpoint, but the training keeps none: "
+                f"call trial.checkpoint(model=..., optimizer=...), or choose another scheduler."
+            )
+
     def keep(self, step: int, values: Mapping[str, float]) -> None:
         """Note what `study.report` is about to be told, and save the states where `report` would."""
         self._note_report(step, values)
@@ -312,11 +320,7 @@ class LiveTrial:
     # Reports
 
     def _report(self, step: Any, metrics: Mapping[str, Any]) -> None:
-        if self.job.parent is not None and not self._objects:
-            raise StudyError(
-                f"trial {self.number} starts from another trial's checkpoint, but the training keeps none: "
-                f"call trial.checkpoint(model=..., optimizer=...), or choose another scheduler."
-            )
+        self.check_copied()
         step, values = checked("trial.report", step, metrics)
         self._note_report(step, values)
         self.verdict = Verdict.CONTINUE
