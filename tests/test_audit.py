@@ -37,7 +37,7 @@ def study_of(curve, trials=60, share=0.2, scheduler="asha", metrics=None, **opti
     while (trial := study.ask()) is not None:
         for step in range(trial.step + 1, 28):
             told = {"score": curve(trial.params["x"], step), **(metrics(trial.params["x"]) if metrics else {})}
-            if study.report(trial, step, **told) is not Verdict.CONTINUE:
+            if study.report(trial.number, step, **told) is not Verdict.CONTINUE:
                 break
     return study
 

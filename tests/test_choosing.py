@@ -4,6 +4,7 @@ import pytest
 from tests.schedulers.histories import add, begun
 
 from greyhound import events as ev
+from greyhound.budget import Budget
 from greyhound.choosing import New, Suggestions, choose, claim, why_finished
 from greyhound.samplers.grid import Grid
 from greyhound.samplers.random import Random
@@ -63,6 +64,34 @@ def test_a_spent_budget_leaves_only_finals():
     assert chosen(history, spent=True) is None
     history.apply(ev.Enqueued(5.0, {"x": 0.5}, 77, first))
     assert chosen(history, spent=True) == New({"x": 0.5}, "finals", ticket=1, seed=77)
+
+
+def test_what_was_put_back_goes_on_where_the_budget_has_no_room_for_another_trial():
+    history = begun(budget=Budget(trials=1))
+    number = add(history, [0.5], TrialState.PAUSED)
+    history.apply(ev.Requeued(4.0, number, "interrupted"))
+    assert not history.can_start
+    assert why_finished(history, history.settings, Wanting(), None) is None
+    assert chosen(history) == Resume(number)
+
+
+def test_of_what_was_put_back_the_oldest_goes_first():
+    history = begun()
+    first, second = (add(history, [0.5], TrialState.PAUSED) for _ in range(2))
+    for number in (second, first):
+        history.apply(ev.Requeued(5.0, number, "interrupted"))
+    assert chosen(history) == Resume(first)
+
+
+def test_a_study_is_not_finished_while_finals_are_open_though_its_budget_is_spent():
+    history = begun()
+    first = add(history, [0.5], TrialState.COMPLETED)
+    history.apply(ev.Enqueued(4.0, {"x": 0.5}, 77, first))
+    assert why_finished(history, history.settings, Wanting(), "it is late") is None
+    history.apply(ev.Started(5.0, 1, {"x": 0.5}, 77, "finals", "test", ticket=0))
+    assert why_finished(history, history.settings, Wanting(), "it is late") is None
+    history.apply(ev.Ended(6.0, 1, TrialState.COMPLETED, {"loss": 0.5}, "test"))
+    assert why_finished(history, history.settings, Wanting(), "it is late") == "it is late"
 
 
 def test_the_schedulers_own_configuration_needs_no_sampler():
@@ -137,6 +166,14 @@ def test_what_was_computed_ahead_is_taken_once():
     assert Counting.asked == before + 1
     assert suggestions.take(history, sampler) == ahead, "it is a function of the history"
     assert Counting.asked == before + 2
+
+
+def test_what_was_computed_ahead_of_another_trial_is_not_taken_after_it():
+    history, suggestions, sampler = begun(), Suggestions(), Random()
+    suggestions.prepare(history, sampler)
+    ahead = Suggestions().take(history, sampler)
+    add(history, [0.5])
+    assert suggestions.take(history, sampler) == Suggestions().take(history, sampler) != ahead
 
 
 def test_nothing_is_computed_ahead_of_what_waits():

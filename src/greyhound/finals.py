@@ -105,11 +105,11 @@ def begin(study: Study, plan: Plan, slots: int) -> bool:
         return True
     runs = (plan.top + 1) * plan.seeds if plan.fixed else _affordable(study, plan.total, slots)
     top, seeds = (plan.top, plan.seeds) if plan.fixed else fit(runs, plan.top, plan.seeds)
-    before = len(history.replicates)
+    done = len(history) > 0 and history.trials[-1].replicates is not None
     if top and ranking.best(history) is not None:
         study.enqueue_finals(top, seeds)
         return study.history.replicates_open
-    if before or study.settings.budget == plan.total:
+    if done or study.settings.budget == plan.total:
         return False
     study.set_budget(plan.total)
     return not study.finished

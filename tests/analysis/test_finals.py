@@ -5,12 +5,15 @@ import random
 
 import numpy as np
 import pytest
+from tests.schedulers.histories import begun
 
 import greyhound as gh
-from greyhound.analysis.finals import describe, finals
+from greyhound import events as ev
+from greyhound.analysis.finals import candidates, describe, finals, missing
 from greyhound.errors import StudyError
 from greyhound.numeric.comparison import intervals
 from greyhound.study import Study
+from greyhound.trial import TrialState
 
 SPACE = gh.Space(x=gh.Float(0.0, 1.0, default=0.5), y=gh.Float(0.0, 1.0, default=0.5))
 
@@ -26,6 +29,98 @@ def play(study, value, noise=0.0, **more):
 def searched(value, noise, seed=0, trials=20, **options):
     options = {"maximize": "value", "budget": trials, "sampler": "random", "seed": seed, **options}
     return play(Study(SPACE, **options), value, noise)
+
+
+def search_of(values, maximize=True, **settings):
+    """A search that completed a trial for each of these, (x, value); the first is the default."""
+    history = begun(max_steps=1, losses=("value",), space=SPACE, maximize=maximize, **settings)
+    for number, (x, value) in enumerate(values):
+        source = "test" if number else "default"
+        history.apply(ev.Started(2.0, number, {"x": x, "y": 0.5}, 1, source, "test"))
+        history.apply(ev.Ended(3.0, number, TrialState.COMPLETED, {"value": value}, "test"))
+    return history
+
+
+def trained_again(history, of, metrics, state=TrialState.COMPLETED):
+    """A replicate of a trial for each seed that has metrics, in their order."""
+    for seed, told in metrics.items():
+        number, ticket, params = len(history), len(history.replicates), history.trial(of).params
+        history.apply(ev.Enqueued(4.0, params, seed, of))
+        history.apply(ev.Started(4.0, number, params, seed, "finals", "test", ticket=ticket))
+        told = told if isinstance(told, dict) else {"value": told}
+        history.apply(ev.Ended(5.0, number, state, told, "test"))
+
+
+def compared(sign=1.0):
+    """The finals of a default and two more on three seeds; sign: -1 to minimise the same."""
+    history = search_of([(0.5, 0.0), (0.1, sign), (0.2, 2 * sign)], maximize=sign > 0)
+    trained_again(history, 0, {11: sign, 12: 2 * sign, 13: 3 * sign})
+    trained_again(history, 1, {11: 8 * sign, 12: 3 * sign, 13: 2 * sign})
+    trained_again(history, 2, {13: 5 * sign, 11: 3 * sign, 12: 4 * sign})
+    return finals(history)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_gain_of_a_worked_example_is_taken_on_seeds_that_did_not_pick_the_winner(sign):
+    found = compared(sign)
+    assert [each.trial.number for each in found.finalists] == [1, 2, 0]
+    assert [each.mean.estimate for each in found.finalists] == pytest.approx([13 / 3 * sign, 4 * sign, 2 * sign])
+    assert found.winner.trial.number == 1
+    assert [each.gain.estimate for each in found.finalists[:2]] == pytest.approx([7 / 3, 2.0])
+    # By the other two seeds trial 2 is picked on the first (3), trial 1 on the others (3 and 2): their mean is 8 / 3.
+    assert found.gain.estimate == pytest.approx(8 / 3 - 2)
+    assert (found.gain.low, found.gain.high) == (found.winner.gain.low, found.winner.gain.high)
+    chances = [each.chance for each in found.finalists]
+    assert chances == sorted(chances, reverse=True)
+    assert sum(chances) == pytest.approx(1.0)
+
+
+def test_values_stand_in_the_order_of_seeds_however_the_trainings_were_started():
+    assert [each.values for each in compared().finalists] == [(8.0, 3.0, 2.0), (3.0, 4.0, 5.0), (1.0, 2.0, 3.0)]
+
+
+def test_the_interval_of_the_default_is_its_own():
+    default = compared().default
+    assert default.mean.high - default.mean.low == pytest.approx(2 * 4.302653 / 3**0.5, rel=1e-5), "t of 2 degrees"
+
+
+def test_a_configuration_takes_part_once_and_the_default_as_such():
+    history = search_of([(0.5, 1.0), (0.1, 7.0), (0.5, 9.0), (0.1, 8.0), (0.2, 6.0), (0.3, 5.0)])
+    assert [trial.number for trial in candidates(history, 2)] == [3, 4, 0]
+    assert [trial.number for trial in candidates(history, 9)] == [3, 4, 5, 0]
+
+
+def test_all_are_trained_on_one_seed_before_any_is_on_the_next_and_what_waits_is_not_asked_for_again():
+    history = search_of([(0.5, 1.0), (0.1, 7.0), (0.2, 6.0)])
+    wanted = missing(history, 2, 2)
+    assert [trial.number for trial, _ in wanted] == [1, 2, 0] * 2
+    seeds = [seed for _, seed in wanted]
+    assert seeds == [seeds[0]] * 3 + [seeds[3]] * 3
+    history.apply(ev.Enqueued(4.0, wanted[0][0].params, seeds[0], 1))
+    assert missing(history, 2, 2) == wanted[1:]
+
+
+def test_one_that_was_lost_on_a_seed_did_not_fail_and_the_others_seeds_are_compared():
+    history = search_of([(0.5, 0.0), (0.1, 1.0)])
+    trained_again(history, 0, {11: 1.0, 12: 1.5, 13: 9.0})
+    trained_again(history, 1, {11: 2.0, 12: 2.5})
+    trained_again(history, 1, {13: {}}, TrialState.LOST)
+    found = finals(history)
+    assert [(each.trial.number, each.values, each.failures) for each in found.finalists] == [
+        (1, (2.0, 2.5), 0),
+        (0, (1.0, 1.5), 0),
+    ]
+
+
+def test_a_held_out_metric_that_one_did_not_tell_on_a_seed_is_unknown_of_that_one_alone():
+    history = search_of([(0.5, 0.0), (0.1, 1.0), (0.2, 0.5)], test="unseen")
+    for number in range(3):
+        told = {seed: {"value": number + seed / 100, "unseen": seed + number / 2} for seed in (11, 12)}
+        trained_again(history, number, told | ({12: {"value": 0.1}} if number == 2 else {}))
+    tests = {each.trial.number: each.test for each in finals(history).finalists}
+    assert tests[2] is None
+    assert (tests[0].estimate, tests[1].estimate) == (11.5, 12.0)
+    assert all(math.isfinite(tests[number].low) for number in (0, 1))
 
 
 def test_the_best_and_the_default_are_trained_again_on_the_same_fresh_seeds():
@@ -173,6 +268,7 @@ def failing(fails, value=lambda params: params["x"]):
 def test_a_default_that_failed_on_a_fresh_seed_is_told():
     found = failing(lambda params: params == SPACE.default())
     assert found.gain is None
+    assert (found.default.trial.number, found.default.failures) == (0, 3)
     assert "the default failed on a fresh seed" in found.verdict
     found = failing(lambda params: params != SPACE.default())
     assert found.verdict == "only the default configuration could be trained on every fresh seed."

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.schedulers.histories import add, begun
+from tests.schedulers.histories import add, add_replicates, begun
 
 from greyhound.schedulers.chance import another_chance, chance_to_win
 from greyhound.trial import Limit, TrialState
@@ -20,6 +20,16 @@ def test_the_chance_is_students_t_of_the_room_to_the_best():
     assert chance_to_win(history, behind) == pytest.approx(0.0918, abs=1e-4)
     assert another_chance(history, 0.05) == even
     assert another_chance(history, 0.6) is None
+
+
+def test_replicates_of_the_finals_are_neither_to_be_beaten_nor_asked():
+    history = begun(max_steps=2)
+    for final in (0.0, 0.2):
+        add(history, [final + 1.0, final], COMPLETED)
+    add_replicates(history, 0, 5, [1.0, -0.5])
+    assert chance_to_win(history, add(history, [100.0])) == 1.0, "two have finished"
+    add(history, [1.4, 0.4], COMPLETED)
+    assert chance_to_win(history, add(history, [0.9], PAUSED)) == 1.0, "it ends at -0.1, the best at 0"
 
 
 def test_two_finished_trials_say_nothing():

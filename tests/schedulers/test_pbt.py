@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from tests.schedulers.histories import add, begun, go_on
+from tests.schedulers.histories import add, add_replicates, begun, go_on
 
 from greyhound import events as ev
 from greyhound.budget import Budget
@@ -126,6 +126,32 @@ def test_another_population_follows_and_the_first_is_trained_to_its_end():
     for _ in range(5):
         add(history, [1.0] * 8, COMPLETED)
     assert RULE.next(history) == Wait()
+
+
+def test_replicates_of_the_finals_take_nobodys_place_in_a_population():
+    history = begun(max_steps=8, budget=Budget(trials=16))
+    for _ in range(5):
+        add(history, [1.0] * 8, COMPLETED)
+    add_replicates(history, 0, 3, [1.0] * 8)
+    for number in range(8, 13):
+        assert RULE.next(history) == Start(), "the second population is not yet whole"
+        add(history, [9.0, 1.0 * number], PAUSED)
+    assert RULE.next(history) == Resume(8)
+    go_on(history, 8, [1.0] * 2, PAUSED)
+    for number in range(9, 12):
+        go_on(history, number, [1.0] * 2, PAUSED)
+    assert RULE.next(history) == Stop(12), "the worst of five"
+    go_on(history, 12, [], STOPPED)
+    assert RULE.next(history).parent == 8
+
+
+def test_a_replicate_that_waits_is_not_the_populations_to_resume():
+    history = population()
+    history.apply(ev.Enqueued(20.0, {"x": 0.1}, 7, 0))
+    history.apply(ev.Started(20.0, 5, {"x": 0.1}, 7, "finals", "test", ticket=0))
+    go_on(history, 5, [1.0], PAUSED)
+    assert len(history.replicates) == 1
+    assert RULE.next(history) == Resume(0)
 
 
 def test_more_workers_than_members_begin_another_population_that_competes_for_itself():

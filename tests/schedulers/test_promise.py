@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.schedulers.histories import add, begun
+from tests.schedulers.histories import add, add_replicates, begun
 
 from greyhound.curves.study import finals
 from greyhound.numeric import pareto
@@ -82,6 +82,13 @@ def test_what_breaks_a_limit_is_nothing_to_be_beaten():
     history = begun(max_steps=1, losses=("error",), limits=(Limit("error", 0.3, upper=False),))
     add(history, [0.1], TrialState.COMPLETED)
     add(history, [0.4], TrialState.COMPLETED)
+    assert to_beat(history, finals(history)) == Best(0.4)
+
+
+def test_replicates_of_the_finals_are_nothing_to_be_beaten():
+    history = begun(max_steps=1, losses=("error",))
+    best = add(history, [0.4], TrialState.COMPLETED)
+    add_replicates(history, best, 5, [0.3])
     assert to_beat(history, finals(history)) == Best(0.4)
 
 

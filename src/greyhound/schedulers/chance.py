@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from greyhound.errors import StudyError
 from greyhound.rungs import losses_at
 from greyhound.schedulers.base import is_number
-from greyhound.schedulers.ranking import breaches
+from greyhound.schedulers.ranking import breaches, trained
 from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def chance_to_win(history: History, number: int) -> float:
     import numpy as np
 
     trial = history.trial(number)
-    done = np.asarray(sorted(history.numbers(TrialState.COMPLETED)), int)
+    done = sorted(trained(history))
     here = np.asarray(losses_at(history, trial.step)).T
     finals = history.losses
     told = np.asarray([at for at in done if at != number and np.isfinite([here[at], finals[at]]).all()], int)

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, ClassVar
 from greyhound.errors import StudyError
 from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait
 from greyhound.schedulers.chance import another_chance, chance_to_win, check_risk
-from greyhound.schedulers.ranking import breaches, ranked, replicates
-from greyhound.trial import TrialState, Verdict
+from greyhound.schedulers.ranking import breaches, ranked, trained
+from greyhound.trial import Verdict
 
 if TYPE_CHECKING:
     from greyhound.history import History
@@ -61,8 +61,7 @@ class Median:
 
     def judge(self, history: History, trial: Trial) -> Verdict:
         """Stop or pause what lies below the median, where enough trials have finished to tell."""
-        apart = {trial.number, *replicates(history)}
-        done = [number for number in history.numbers(TrialState.COMPLETED) if number not in apart]
+        done = [number for number in trained(history) if number != trial.number]
         if len(done) < self.min_trials or not self._is_behind(history, trial, done):
             return Verdict.CONTINUE
         if self.risk is None or chance_to_win(history, trial.number) < self.risk:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from greyhound.errors import StudyError
 from greyhound.schedulers.base import Action, Resume, Start, Stop, Traits, Wait, is_number
-from greyhound.schedulers.ranking import ranked
+from greyhound.schedulers.ranking import ranked, replicates
 from greyhound.space import Float, Int, Ordinal, Parameter, Space
 from greyhound.trial import TrialState, Verdict
 
@@ -81,9 +81,11 @@ class PBT:
         if history.can_start and (copy := self._replacement(history, populations)) is not None:
             return copy
         newest = max(populations.values(), default=0)
-        founders = sum(trial.parent is None for trial in history.trials)
+        founders = sum(history.trial(number).parent is None for number in populations)
         filled = founders > 0 and founders % self.population == 0
-        waiting = ((populations[n], history.trial(n).step, n) for n in history.numbers(TrialState.PAUSED))
+        waiting = (
+            (populations[n], history.trial(n).step, n) for n in history.numbers(TrialState.PAUSED) if n in populations
+        )
         first = min(waiting, default=None)
         if first is None or (first[0] == newest and not filled and history.can_start):
             return Start() if history.can_start else Wait()
@@ -142,10 +144,16 @@ class PBT:
         return ranked(history, trial.step, [number for number, each in populations.items() if each == own])
 
     def _populations(self, history: History) -> dict[int, int]:
-        """The population of each trial, by number: that of its parent, or as many founders after the first."""
+        """The population of each trial, by number: that of its parent, or as many founders after the first.
+
+        Replicates of the finals belong to none.
+        """
         found: dict[int, int] = {}
         founders = 0
+        apart = replicates(history)
         for trial in history.trials:
+            if trial.number in apart:
+                continue
             if trial.parent is not None:
                 found[trial.number] = found.get(trial.parent, 0)
             else:

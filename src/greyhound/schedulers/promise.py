@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from greyhound.trial import TrialState
+from greyhound.schedulers.ranking import trained
 
 if TYPE_CHECKING:
     from greyhound.curves.study import Finals
@@ -113,7 +113,7 @@ def to_beat(history: History, forecast: Finals) -> Best | Front | None:
 
     from greyhound.numeric import pareto
 
-    ended = np.asarray(history.numbers(TrialState.COMPLETED), int)
+    ended = np.asarray(trained(history), int)
     within = np.asarray(~(history.violations > 0).any(axis=1))
     done = (history.losses - forecast.noise)[ended[within[ended]]]
     known = done[np.isfinite(done).all(axis=1)]

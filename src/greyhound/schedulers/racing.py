@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from greyhound.errors import StudyError
 from greyhound.schedulers.base import Action, Resume, Start, Traits, Wait, is_number
-from greyhound.schedulers.ranking import breaches, finished
+from greyhound.schedulers.ranking import breaches, finished, trained
 from greyhound.trial import TrialState, Verdict
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ class Racing:
         """
         from scipy import stats
 
-        ended = [number for number in history.numbers(TrialState.COMPLETED) if number != trial.number]
-        done = [number for number in ended if _saw_all(history, number)]
+        done = [number for number in trained(history) if number != trial.number and _saw_all(history, number)]
         if trial.step < self.fewest or len(done) < 2 or history.max_steps is None:
             return Verdict.CONTINUE
         variance, freedom = _noise(history, done)

@@ -74,10 +74,16 @@ def breaches(history: History, step: int | None = None) -> Sequence[float]:
     return list(breach(violations).tolist())
 
 
+def trained(history: History) -> list[int]:
+    """Numbers of the search's trials that were trained to their end."""
+    apart = replicates(history)
+    return [number for number in history.numbers(TrialState.COMPLETED) if number not in apart]
+
+
 def finished(history: History) -> list[int]:
     """Numbers of the search's trials that were trained to their end and are not known to break a limit."""
-    over, apart = breaches(history), replicates(history)
-    return [number for number in history.numbers(TrialState.COMPLETED) if not over[number] and number not in apart]
+    over = breaches(history)
+    return [number for number in trained(history) if not over[number]]
 
 
 def order(losses: Sequence[Sequence[float]]) -> list[int]:
