@@ -73,7 +73,7 @@ def test_what_breaks_a_limit_does_not_take_the_budget(scheduler):
         x, y = trial.params["x"], trial.params["y"]
         for step in range(trial.step + 1, STEPS + 1):
             told = {"loss": x + 0.3 * y + 1.0 / step, "ms": 10.0 * (1.0 - x)}
-            if study.report(trial, step, **told) is not gh.Verdict.CONTINUE:
+            if study.report(trial.number, step, **told) is not gh.Verdict.CONTINUE:
                 break
     kept = [trial.params["x"] >= 0.5 for trial in study.history.completed]
     assert sum(kept) > len(kept) / 2
