@@ -139,7 +139,13 @@ class Lines(Quiet):
             _print(line)
         if study.storage is not None:
             _print(f"study file: {study.storage}")
-        if (command := how_to_continue(study)) is not None:
+        if (command := how_to_continue(study)) is None:
+            return
+        if len(study.history) and study.history.failed.all():
+            known = _named(str(study.storage), study)
+            _print(f"what failed: {_greyhound()} trials {known} 0")
+            _print(f"once that is mended: {_greyhound()} retry {known}, then run the program again")
+        else:
             _print(f"continue: {command}")
 
 
@@ -272,13 +278,17 @@ def how_to_continue(study: Study) -> str | None:
     """The command that goes on with a study; None for one in memory."""
     if study.storage is None:
         return None
-    named = "" if study.only_one else f" --name {shlex.quote(study.name)}"
     more = ' --add "1h"' if study.finished else ""
     if study.settings.resumable:
-        return f"{_greyhound()} resume {shlex.quote(study.storage)}{named}{more}"
+        return f"{_greyhound()} resume {_named(study.storage, study)}{more}"
     return (
         f"run the program again{' with a larger budget' if more else ''}: {shlex.join([*sys.orig_argv, *AGAIN.get()])}"
     )
+
+
+def _named(storage: str, study: Study) -> str:
+    """How a command is told which study: its file, and its name where there are several in it."""
+    return shlex.quote(storage) + ("" if study.only_one else f" --name {shlex.quote(study.name)}")
 
 
 def _greyhound() -> str:

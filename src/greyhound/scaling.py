@@ -117,7 +117,7 @@ def scale(
     if study.get("budget") is None:
         raise StudyError("scale: give a budget for each size, such as budget='20 trials'.")
     evaluator, target = as_evaluator(train)
-    check_space(evaluator, sized(space, size_parameter, predict))
+    check_space(evaluator, sized(space, size_parameter, predict), max_steps=study.get("max_steps"))
     options: dict[str, Any] = {
         "workers": workers,
         "gpus_per_trial": gpus_per_trial,

@@ -113,7 +113,7 @@ def tune(
         "trial_timeout_s": timeout_s,
     }
     space = space if space is None or isinstance(space, Space) else Space(space)
-    check_space(evaluator, space, enqueue)
+    check_space(evaluator, space, enqueue, max_steps)
     display, trainer = make_display(progress), make_executor(evaluator, **options)
     with contextlib.ExitStack() as last:
         last.callback(trainer.shutdown)
@@ -150,7 +150,8 @@ def as_evaluator(train: Callable[[Any], Any] | str | Evaluator) -> tuple[Evaluat
     if isinstance(train, str):
         return from_target(train), {"function": train, **here}
     if isinstance(train, Script):
-        return train, {"command": list(train.command), "tensorboard": train.tensorboard, **here}
+        told = {"command": list(train.command), "tensorboard": train.tensorboard, "lines": list(train.lines)}
+        return train, {**told, **here}
     if getattr(train, "evaluates_jobs", False):
         return cast(Evaluator, train), {}
     if not callable(train):
@@ -185,18 +186,20 @@ def evaluator_again(target: Mapping[str, Any]) -> tuple[Evaluator, dict[str, Any
     if "function" in target:
         return from_target(target["function"]), options
     if "command" in target:
-        return Script(tuple(target["command"]), target.get("tensorboard")), options
+        return Script(tuple(target["command"]), target.get("tensorboard"), tuple(target.get("lines", ()))), options
     raise EvaluationError("only the program that made this study can continue it: run that program again.")
 
 
-def check_space(evaluator: Evaluator, space: Space | None, enqueue: Sequence[Mapping[str, Any]] = ()) -> None:
+def check_space(
+    evaluator: Evaluator, space: Space | None, enqueue: Sequence[Mapping[str, Any]] = (), max_steps: int | None = None
+) -> None:
     """What a space makes wrong, to be told before there is a study of it; None is a space named in the training.
 
-    EvaluationError where a command's template names what the space does not have, or a script has no space, StudyError
-    where `enqueue` is no list of configurations, SpaceError where one does not lie in it.
+    EvaluationError where a command's template names what the space or the study does not have, or a script has no
+    space, StudyError where `enqueue` is no list of configurations, SpaceError where one does not lie in it.
     """
     if isinstance(evaluator, Replicated):
-        evaluator = evaluator.evaluator
+        max_steps, evaluator = evaluator.max_steps, evaluator.evaluator
     if not isinstance(enqueue, Sequence):
         raise StudyError(f"enqueue: write a list of configurations, such as [{{'lr': 0.01}}]; got {show(enqueue)}.")
     for params in enqueue:
@@ -209,7 +212,7 @@ def check_space(evaluator: Evaluator, space: Space | None, enqueue: Sequence[Map
             )
         return
     if isinstance(evaluator, Script):
-        evaluator.check(space.names)
+        evaluator.check(space.names, max_steps)
     for params in enqueue:
         try:
             space.validate(space.complete(dict(params)))

@@ -131,6 +131,10 @@ def test_export_writes_csv_and_json(tuned, greyhound):
             ("train.py:main", "--tensorboard", "logs"), 2,
             "error: tensorboard: only a script's metrics are read from there; a function reports its own.\n",
         ),
+        (
+            ("train.py:main", "--line", "loss {loss}"), 2,
+            "error: line: only a script's metrics are read from what it prints; a function reports its own.\n",
+        ),
     ],
 )  # fmt: skip
 def test_an_option_that_would_do_nothing_is_refused(given, code, told, folder, greyhound):
@@ -197,6 +201,62 @@ def test_resume_goes_on_where_the_study_was(tuned, greyhound):
     assert "give it more" in ok(greyhound("resume", "train.db", "--no-report"))
     told = ok(greyhound("resume", "train.db", "--add", "3 trials", "--no-report"))
     assert "9 trials: 9 completed" in told
+
+
+FOR_PEOPLE = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float)
+lr = parser.parse_args().lr
+for epoch in range(1, 4):
+    print(f"Train Epoch: {epoch} [0/60]")
+    print(f"Test set: Average loss: {lr / epoch:.6f}, Accuracy: 9/10 (90%)", flush=True)
+"""
+
+
+@pytest.mark.parametrize("given", ["flag", "study file"])
+def test_a_script_that_prints_for_people_is_tuned_as_it_is_and_resumed(given, folder, greyhound):
+    (folder / "people.py").write_text(FOR_PEOPLE)
+    line, space = "Average loss: {loss},", "lr: {type: float, low: 0.1, high: 1.0, default: 0.5}"
+    (folder / "lr.yaml").write_text(space)
+    (folder / "people.yaml").write_text(
+        f"space: {{{space}}}\ncommand: {sys.executable} people.py --lr {{lr}}\nline: ['{line}', 'Epoch: {{epoch}}']\n"
+        "minimize: loss\n"
+    )
+    flags = ("people.py", "--space", "lr.yaml", "--minimize", "loss", "--line", line, "--line", "Epoch: {epoch}")
+    started = flags if given == "flag" else ("people.yaml",)
+    told = ok(greyhound("run", *started, "--budget", "2 trials", "--no-report"))
+    assert "2 trials: 2 completed" in told
+    told = ok(greyhound("resume", "people.db", "--add", "1 trials", "--no-report"))
+    assert "3 trials: 3 completed" in told
+    rows = json.loads(ok(greyhound("trials", "people.db", "--json")))
+    assert [row["metrics"]["loss"] for row in rows] == [
+        pytest.approx(row["params"]["lr"] / 3, abs=1e-6) for row in rows
+    ]
+    assert [row["step"] for row in rows] == [3, 3, 3]
+
+
+def test_steps_that_the_study_does_not_have_are_refused_before_there_is_a_study(folder, greyhound):
+    done = greyhound("run", "train.py", "--space", "space.yaml", "--maximize", "score", "--", "--epochs", "{max_steps}")
+    assert done.returncode == 4
+    assert done.stderr.startswith("error: command: {max_steps} is the length of a full training")
+    assert not (folder / "train.db").exists()
+
+
+def test_a_study_of_which_every_trial_failed_tells_how_to_take_them_up_again(folder, greyhound):
+    (folder / "lr.yaml").write_text("learning_rate: {type: float, low: 0.1, high: 1.0, default: 0.5}")
+    (folder / "people.py").write_text(FOR_PEOPLE)
+    run = ("run", "people.py", "--space", "lr.yaml", "--minimize", "loss", "--line", "loss: {loss}", "--workers", "1")
+    run += ("--budget", "2 trials", "--no-report")
+    failed = greyhound(*run)
+    assert failed.returncode == 1
+    assert "name learning_rate as the script's flag is" in failed.stdout
+    assert failed.stdout.endswith(
+        "what failed: greyhound trials people.db 0\n"
+        "once that is mended: greyhound retry people.db, then run the program again\n"
+    )
+    assert "2 trials put back" in ok(greyhound("retry", "people.db"))
+    assert "2 trials: 2 completed" in ok(greyhound(*run, "--", "--lr", "{learning_rate}"))
 
 
 def test_resume_works_from_another_folder(tuned, greyhound, tmp_path_factory, monkeypatch):

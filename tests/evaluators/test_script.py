@@ -179,6 +179,14 @@ def test_a_template_is_filled_word_by_word_whatever_the_words(params, template):
     assert words == [sys.executable, "70", *expected]
 
 
+def test_steps_that_a_study_does_not_have_are_not_passed_on():
+    evaluator = Script((sys.executable, "--epochs={max_steps}", "--lr={lr}"))
+    evaluator.check(["lr"], 9)
+    with pytest.raises(EvaluationError, match=r"\{max_steps\} is the length of a full training.*give --max-steps"):
+        evaluator.check(["lr"])
+    Script((sys.executable, "{max_steps}")).check(["max_steps"])
+
+
 def test_an_unknown_placeholder_is_told_with_those_there_are():
     evaluator = Script((sys.executable, "--lr={lr}", "{sed}", "{{free}}"))
     with pytest.raises(
@@ -253,6 +261,43 @@ def test_reports_arrive_by_lines_of_json_and_by_the_reporting_call(text, program
     assert line.waited == 1
 
 
+def test_reports_arrive_by_lines_for_people_on_either_stream(program, job, line):
+    text = """
+        import sys
+        print("done: 100%", end="\\r")  # a progress bar on its way
+        for step in range(1, 7):
+            print(f"Epoch {step}", end="\\r")
+            print(f"  5/10 acc={step / 100:.3f}", end="\\r", flush=True)
+            print(f"Validation accuracy:  {step / 10:.3f}", file=[sys.stdout, sys.stderr][step % 2], flush=True)
+    """
+    outcome = program(text, lines=("validation accuracy: {score}", "acc={score}"))(job(until=4), line)
+    assert (outcome.state, outcome.error) == (TrialState.COMPLETED, None)
+    assert sorted(metrics["score"] for _, metrics in line.reports) == [step / 10 for step in range(1, 7)]
+    assert [step for step, _ in line.reports] == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_a_script_prints_behind_its_last_step_is_final(program, job, line):
+    text = """
+        for step in range(1, 4):
+            print("epoch", step, "loss", 1 / step)
+        print("test loss 0.75")
+    """
+    outcome = program(text, lines=("epoch {epoch} loss {score}", "test loss {test}"))(job(max_steps=3), line)
+    assert (outcome.state, outcome.metrics) == (TrialState.COMPLETED, {"test": 0.75})
+    assert [step for step, _ in line.reports] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("lines", [(), ("epoch {epoch} of 6",)])
+def test_lines_of_a_pattern_do_not_replace_those_of_json(lines, program, job, line):
+    assert program(PRINTS, lines=lines)(job(), line).state is TrialState.COMPLETED
+    assert line.reports == [(step, {"score": step / 10}) for step in range(1, 7)]
+
+
+def test_a_line_that_names_no_metric_is_told_before_any_trial():
+    with pytest.raises(EvaluationError, match="line 'accuracy: 1' names no metric"):
+        Script((sys.executable,), lines=("accuracy: 1",))
+
+
 def test_reports_arrive_by_event_files_of_tensorboard(program, job, line):
     outcome = program(LOGS, tensorboard="runs")(job(), line)
     assert outcome.state is TrialState.COMPLETED, outcome.error
@@ -267,6 +312,16 @@ def test_event_files_in_the_trial_s_own_folder_are_found(program, job, line):
     assert outcome.state is TrialState.COMPLETED, outcome.error
     assert len(line.reports) == 6
     assert list(task.directory.glob("events.out.tfevents.*"))
+
+
+def test_event_files_of_a_child_are_found_in_the_trial_s_own_folder_but_none_of_an_earlier_run(program, job, make_line):
+    text = LOGS.replace("log()\n", "import sys\n    log(sys.argv[1])\n")
+    program(text)
+    behind_a_shell = Script(("sh", "-c", f"{sys.executable} train.py {{directory}}; true"), tensorboard="{directory}")
+    for _ in range(2):
+        line = make_line()
+        assert behind_a_shell(job(), line).state is TrialState.COMPLETED
+        assert [step for step, _ in line.reports] == [1, 2, 3, 4, 5, 6]
 
 
 def test_event_files_of_other_processes_are_not_taken_for_the_script_s(program, job, line):
@@ -526,8 +581,11 @@ def test_a_script_that_never_reports_fails_with_a_clear_sentence(program, job, l
     assert outcome.state is TrialState.FAILED
     assert outcome.error == (
         "the training ended without score, an objective of the study; it reported and returned nothing. "
-        'A script tells metrics by printing lines such as {"step": 1, "score": 0.5}.'
+        'A script tells metrics by printing lines such as {"step": 1, "score": 0.5}. Where it prints them in words of '
+        "its own, give such a line, with {score} for the number: --line 'validation score: {score}', in Python lines=."
     )
+    outcome = program("print('done')", lines=("score {score}",))(job(), line)
+    assert outcome.error.endswith("No line that it printed told them by 'score {score}'.")
     assert "it told loss." in program("""print('{"loss": 1}')""")(job(), line).error
 
 
@@ -548,6 +606,43 @@ def test_an_exit_code_fails_the_trial_with_the_last_of_its_output(program, job, 
     assert "line 0" not in said
     assert len(said) <= 50
     assert line.reports == [(1, {"score": 0.5})]
+
+
+@pytest.mark.parametrize(("argument", "params", "advice"), [
+    ("--batch-size", {"batch_size": 8}, "name batch_size as the script's flag is, or give its place in the command, "
+     "as in '-- --flag {batch_size}'."),
+    ("--x", {"x": 1, "y": 2}, "name y as the script's flag is"),
+    ("--tied", {"tied": True}, "A flag that takes no value is written {--tied} in --command."),
+])  # fmt: skip
+def test_a_flag_that_the_script_does_not_know_is_told_with_what_to_write(argument, params, advice, program, job, line):
+    text = f"""
+        import argparse
+        parser = argparse.ArgumentParser()
+        parser.add_argument("{argument}", **({{"action": "store_true"}} if "{argument}" == "--tied" else {{}}))
+        parser.parse_args()
+    """
+    outcome = program(text)(job(params=params), line)
+    assert "unrecognized arguments: " in outcome.error.splitlines()[-1]
+    assert advice in outcome.error.splitlines()[-1]
+
+
+def test_a_flag_in_a_template_gets_no_advice_on_appended_ones(program, job, line):
+    text = "import argparse; argparse.ArgumentParser().parse_args()"
+    outcome = program(text, "--x={x}")(job(), line)
+    assert outcome.error.endswith("error: unrecognized arguments: --x=0.5")
+
+
+def test_a_ruler_below_an_error_is_not_its_reason_and_of_ranks_the_first_to_fail_is(program, job, line):
+    text = """
+        import sys
+        sys.exit("no such data set\\n=======")
+    """
+    assert program(text)(job(), line).error.endswith("ended with exit code 1: no such data set")
+    text = """
+        import sys
+        sys.exit("[rank1]: ValueError: bad data\\n[rank0]: RuntimeError: rank 1 is gone\\nroot cause: see above\\n===")
+    """
+    assert program(text)(job(), line).error.endswith("ended with exit code 1: ValueError: bad data")
 
 
 def test_the_traceback_of_a_script_is_in_its_error(program, job, line):
@@ -641,6 +736,52 @@ def test_a_script_that_ends_because_all_were_told_to_has_not_finished(told, max_
     finally:
         signal.signal(signal.SIGTERM, before)
     assert outcome.state is state
+
+
+@pytest.mark.parametrize("text", [
+    """
+    import itertools, json
+    for step in itertools.count(1):
+        print(json.dumps({"step": step, "score": step / 10}), flush=True)
+    """,
+    """
+    import itertools, greyhound
+    for step in itertools.count(1):
+        greyhound.report(step, score=step / 10)
+    """,
+])  # fmt: skip
+def test_a_script_that_trains_past_the_study_s_steps_has_come_to_its_end(text, program, job, line):
+    outcome = program(text)(job(max_steps=3), line)
+    assert (outcome.state, outcome.error) == (TrialState.COMPLETED, None)
+    assert line.reports == [(step, {"score": step / 10}) for step in (1, 2, 3)]
+
+
+def test_a_script_that_has_not_told_its_objective_yet_may_go_on(program, job, line):
+    text = """
+        for step in range(1, 9):
+            print('{"step": %d, "loss": 1.0}' % step, flush=True)
+        print('{"score": 0.5}')
+    """
+    assert program(text)(job(max_steps=3), line).metrics == {"score": 0.5}
+
+
+def test_a_script_that_is_paused_has_saved_what_it_began_to_save(program, job, make_line, monkeypatch):
+    """As most do it prints what it measured, and saves then; SIGTERM ends it wherever it is."""
+    monkeypatch.setattr(script, "_SAVES_WITHIN_S", 2.0)
+    text = """
+        import sys, time
+        print('{"step": 1, "score": 0.5}', flush=True)
+        with open(sys.argv[1] + "/state.pt", "wb", buffering=0) as file:
+            for part in range(5):
+                time.sleep(0.05)
+                file.write(b"x")
+        time.sleep(600)
+    """
+    task = job(until=1)
+    task.directory.mkdir()
+    outcome = program(text, "{directory}")(task, make_line(lambda step: Answer(Verdict.PAUSE)))
+    assert outcome.state is TrialState.PAUSED
+    assert (task.directory / "state.pt").read_bytes() == b"xxxxx"
 
 
 def test_a_script_that_does_not_listen_is_killed(program, job, make_line, monkeypatch):

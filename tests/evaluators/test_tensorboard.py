@@ -28,7 +28,8 @@ def write(tmp_path):
 
 @pytest.fixture
 def files(tmp_path, job, line):
-    return EventFiles(str(tmp_path), os.getpid(), LiveTrial(job(objectives=("score", "size")), line))
+    trial = LiveTrial(job(objectives=("score", "size")), line)
+    return EventFiles(str(tmp_path), os.getpid(), trial, trial.report_metrics)
 
 
 def test_scalars_between_reports_are_told_with_the_next_one(write, files, line):

@@ -68,6 +68,10 @@ def run(
         str | None, typer.Option(help="Template instead of flags: 'python train.py lr={lr} out={directory}'.")
     ] = None,
     tensorboard: Annotated[str | None, typer.Option(help="Folder of the script's TensorBoard logs.")] = None,
+    line: Annotated[
+        list[str] | None,
+        typer.Option(help="Line by which the script tells metrics: 'epoch {epoch}: loss {loss}'; may be repeated."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing while the study runs.")] = False,
     report: Annotated[bool, typer.Option(help="Write an HTML report at the end.")] = True,
     folds: Annotated[int | None, typer.Option(help="Train each configuration on so many folds: {fold}.")] = None,
@@ -90,6 +94,7 @@ def run(
         "sampler": sampler, "scheduler": scheduler, "audit": audit, "seed": seed, "warm_start": warm_start,
         "storage": storage, "name": name,
         "command": split_command(command, "--command") if command is not None else None, "tensorboard": tensorboard,
+        "line": line,
         "finals": finals, "test": test, "folds": folds, "repeats": repeats,
     }  # fmt: skip
     settings = read_study_file(Path(target)) if target.endswith((".yaml", ".yml")) else {}
@@ -112,7 +117,7 @@ def run(
             one = len(read_objectives(settings.get("maximize", ()), settings.get("minimize", ()))) == 1
             settings["scheduler"] = "racing" if one else "none"
     settings.setdefault("storage", f"{default_stem(target)}.db")
-    check_space(evaluator, settings.get("space"), enqueue)
+    check_space(evaluator, settings.get("space"), enqueue, settings.get("max_steps"))
     trainer = make_executor(evaluator, **options)
     with contextlib.ExitStack() as last:
         last.callback(trainer.shutdown)
@@ -211,11 +216,11 @@ def _report(study: Study, quiet: bool) -> None:
 def _evaluator(target: str, settings: dict[str, Any], arguments: list[str]) -> Evaluator:
     """What is tuned; the keys of `settings` that say so are taken out of it."""
     command, function = settings.pop("command", None), settings.pop("function", None)
-    tensorboard = settings.pop("tensorboard", None)
+    tensorboard, lines = settings.pop("tensorboard", None), settings.pop("line", ())
     if command is not None:
-        return Script((*command, *arguments), tensorboard)
+        return Script((*command, *arguments), tensorboard, lines)
     if function is None and target.endswith(".py"):
-        return Script((target, *arguments), tensorboard)
+        return Script((target, *arguments), tensorboard, lines)
     function = function or target
     if ":" not in function:
         raise EvaluationError(
@@ -226,6 +231,8 @@ def _evaluator(target: str, settings: dict[str, Any], arguments: list[str]) -> E
         raise StudyError(f"{arguments[0]!r}: only scripts take arguments, not functions.")
     if tensorboard is not None:
         raise StudyError("tensorboard: only a script's metrics are read from there; a function reports its own.")
+    if lines:
+        raise StudyError("line: only a script's metrics are read from what it prints; a function reports its own.")
     return from_target(function)
 
 

@@ -38,6 +38,7 @@ KEYS: Mapping[str, tuple[str, Check]] = {
     "command": ("a command line", lambda value: _texts(value) and bool(value)),
     "function": ("package.module:function or file.py:function", lambda value: isinstance(value, str)),
     "tensorboard": ("a folder", lambda value: isinstance(value, str)),
+    "line": ("a line that tells metrics, such as 'epoch {epoch}: loss {loss}', or a list of them", _texts),
     "maximize": ("a metric or a list of metrics", _texts),
     "minimize": ("a metric or a list of metrics", _texts),
     "subject_to": ("a limit such as 'latency_ms <= 5', or a list of them", _texts),

@@ -1,8 +1,8 @@
 """Tuning a script that may know nothing of Greyhound.
 
 Parameters become flags, or fill a template; no shell is involved. Metrics come from lines of JSON on
-standard output, from `greyhound.report` inside of the script, or from TensorBoard's event files. A script
-that calls `greyhound.report` is told there when to end; another is terminated.
+standard output, from other lines of which a pattern is given, from `greyhound.report` inside of the script, or from
+TensorBoard's event files. A script that calls `greyhound.report` is told there when to end; another is terminated.
 
 It runs in a session of its own, so that Ctrl-C on the terminal does not reach it, and dies with its worker. So does
 what it started; after a script that failed or was told to go no further, nothing of it is left either.
@@ -34,9 +34,10 @@ from typing import Any, ClassVar, TextIO
 from greyhound import leases
 from greyhound._lazy import require
 from greyhound.descendants import Watcher, kill_descendants, kill_group
-from greyhound.errors import EvaluationError, GreyhoundError, StudyError, TrialEnded
+from greyhound.errors import EvaluationError, GreyhoundError, StudyError, TrialEnded, TrialPaused
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.outcomes import completed, raised
+from greyhound.evaluators.printed import STEP_NAMES, Pattern, Printed
 from greyhound.evaluators.reporting import LINE, PARAMS
 from greyhound.evaluators.tensorboard import EventFiles
 from greyhound.jobs import Channel, Job, Outcome
@@ -49,10 +50,14 @@ _TAIL_LINES = 40
 _POLL_S = 0.5
 _LEFT_BEHIND_POLL_S = 0.02
 _PATIENCE_S = 10.0
-_STEP_NAMES = ("step", "epoch")
+_SAVES_WITHIN_S = 0.5
+"""How long a script that is to be paused may leave its files alone until it is taken to have saved."""
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 _SWITCH = re.compile(r"\{(--?([^-{}][^{}]*))\}")
 _LINE_BREAK = re.compile(r"(\r\n|\n|\r)")
+_LOG_NAME = re.compile(r"^log\.txt$|\.log$|^events\.out\.tfevents")
+_OF_RANK = re.compile(r"\[rank\d+\]: ([\w.]+(?:Error|Exception|Interrupt)\b.*)")
+_NO_VALUE_WANTED = re.compile(r"unrecognized arguments: (.* )?(true|false)( |$)|ignored explicit argument")
 _OWN_PLACEHOLDERS = ("params_json", "seed", "directory", "max_steps", "trial", "fold", "folds", "repeat")
 
 
@@ -68,11 +73,14 @@ class Script:
     --name value, a text that begins with "-" as --name=value. Truth values are written true and false, None as
     nothing, lists as JSON, negative numbers without an exponent.
     tensorboard: a folder to watch for event files of the script; needs the extra "tensorboard".
-    EvaluationError where the program does not exist.
+    lines: what lines of its output look like that tell metrics, with names in braces where their numbers stand:
+    "epoch {epoch}: loss {loss}". {} is anything; where no step or epoch is named, steps are counted.
+    EvaluationError where the program does not exist, or a line names no metric.
     """
 
     command: tuple[str, ...]
     tensorboard: str | None = None
+    lines: Sequence[str] = ()
     evaluates_jobs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -86,13 +94,16 @@ class Script:
         elif shutil.which(words[0]) is None:
             raise EvaluationError(f"{words[0]}: there is no such program.")
         object.__setattr__(self, "command", words)
+        object.__setattr__(self, "lines", (self.lines,) if isinstance(self.lines, str) else tuple(self.lines))
+        for line in self.lines:
+            Pattern(line)
         if self.tensorboard is not None:
             require("tensorboard", "tensorboard")
 
-    def check(self, names: Collection[str]) -> None:
-        """EvaluationError where the template has a placeholder that is neither a parameter nor ours.
+    def check(self, names: Collection[str], max_steps: int | None = None) -> None:
+        """EvaluationError where the template has a placeholder that is neither a parameter nor ours, or has no value.
 
-        names: of all parameters. Warns of those that a template leaves out.
+        names: of all parameters. max_steps: of a training. Warns of parameters that a template leaves out.
         """
         known = (*names, *_OWN_PLACEHOLDERS)
         for word in self.command:
@@ -101,6 +112,11 @@ class Script:
                     raise EvaluationError(
                         f"command: unknown placeholder {{{name}}} in {word!r}; there are {_braced(known)}."
                     )
+        if max_steps is None and "max_steps" in self._placeholders - set(names):
+            raise EvaluationError(
+                "command: {max_steps} is the length of a full training, which this study does not have: "
+                "give --max-steps, in Python max_steps=."
+            )
         left_out = [] if "params_json" in self._placeholders else sorted(set(names) - self._placeholders)
         if left_out and self._is_template(names):
             warnings.warn(
@@ -118,6 +134,8 @@ class Script:
             with _Run(self, trial) as run:
                 run.follow()
                 outcome = run.outcome()
+        except _TrainedInFull:
+            outcome = completed(trial, run.final or None)
         except TrialEnded as ended:
             outcome = raised(trial, ended)
         except GreyhoundError as error:
@@ -138,9 +156,18 @@ class Script:
             "repeat": str(job.repeat),
         }
         words = list(_filled(self.command, {**own, **values}))
-        if not self._is_template(job.params):
+        if self.appends(job.params):
             words += [word for name, value in job.params.items() for word in _flag(name, value)]
         return words
+
+    @property
+    def keeps_files(self) -> bool:
+        """Whether the command names the trial's own folder."""
+        return "directory" in self._placeholders
+
+    def appends(self, names: Collection[str]) -> bool:
+        """Whether parameters of these names are appended as flags."""
+        return not self._is_template(names)
 
     @property
     def _placeholders(self) -> set[str]:
@@ -153,13 +180,23 @@ class Script:
         )
 
 
+class _TrainedInFull(TrialEnded):
+    """The script trains on, though it has come to the study's max_steps."""
+
+
 class _Run:
-    """One process of a script, its three lines of output, and what they said."""
+    """One process of a script, its three lines of output, and what they said.
+
+    final: metrics that belong to no step, or were told behind the last.
+    """
 
     def __init__(self, script: Script, trial: LiveTrial) -> None:
         self._trial = trial
-        self._final: dict[str, float] = {}
+        self._script = script
+        self._fitting = Printed([Pattern(line) for line in script.lines])
+        self.final: dict[str, float] = {}
         self._complaint = ""  # the last line of standard error
+        self._rank_complaint = ""  # what the first rank of torchrun's to fail said
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._selector = selectors.DefaultSelector()
         self._asks = False
@@ -199,12 +236,17 @@ class _Run:
             (ours, _Lines(self._reported)),
         ):
             self._selector.register(source, selectors.EVENT_READ, lines)  # type: ignore[arg-type]
-        self._events = EventFiles(script.tensorboard, self._process.pid, trial) if script.tensorboard else None
+        self._events = (
+            EventFiles(script.tensorboard, self._process.pid, trial, self._tell) if script.tensorboard else None
+        )
 
     def __enter__(self) -> _Run:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        keeps = isinstance(error, TrialPaused | _TrainedInFull)
+        if keeps and self._script.keeps_files and self._trial.job.directory is not None and not self._asks:
+            self._let_it_save(self._trial.job.directory)
         if isinstance(error, TrialEnded | GreyhoundError):
             self._end()
         if error is not None or self._process.poll() != 0:  # whoever trains next must not meet what it started
@@ -235,7 +277,7 @@ class _Run:
             return Outcome(self._trial.number, TrialState.PAUSED)
         if code == 0:
             late = self._events.untold if self._events is not None else {}
-            outcome = completed(self._trial, {**late, **self._final} or None)
+            outcome = completed(self._trial, {**late, **self.final} or None)
             return outcome if outcome.error is None else replace(outcome, error=f"{outcome.error} {self._hint}")
         said = "\n".join(self._tail)
         how = f"the script was killed by signal {-code}" if code < 0 else f"the script ended with exit code {code}"
@@ -243,7 +285,8 @@ class _Run:
         state = TrialState.LOST if killed else TrialState.FAILED
         if says_out_of_memory(said) or (killed and memory_kills() > self._memory_kills):
             state = TrialState.OUT_OF_MEMORY
-        why = f"{how}: {self._complaint}" if self._complaint else how
+        complaint = self._rank_complaint or self._complaint
+        why = f"{how}: {complaint}{self._advice(complaint)}" if complaint else how
         return Outcome(self._trial.number, state, error=f"{said}\n{why}".strip())
 
     @property
@@ -253,13 +296,35 @@ class _Run:
         It says so by its last step or, where there are no steps to go by, by final metrics.
         """
         step, most = self._trial.step, self._trial.job.max_steps
-        finished = step >= most if step and most is not None else bool(self._final)
+        finished = step >= most if step and most is not None else bool(self.final)
         return not finished and terminations() > self._terminations
+
+    def _advice(self, complaint: str) -> str:
+        """How to write a flag that the script does not know; nothing where it complains of something else."""
+        if not self._script.appends(self._trial.params):
+            return ""
+        flags = [name for name, value in self._trial.params.items() if isinstance(value, bool)]
+        if flags and _NO_VALUE_WANTED.search(complaint):
+            return f". A flag that takes no value is written {{--{flags[0]}}} in --command."
+        unknown = [name for name in self._trial.params if re.search(rf"--{re.escape(name)}(?![\w-])", complaint)]
+        if not unknown:
+            return ""
+        return (
+            f". Parameters are appended as --name value: name {unknown[0]} as the script's flag is, or give its place "
+            f"in the command, as in '-- --flag {{{unknown[0]}}}'."
+        )
 
     @property
     def _hint(self) -> str:
         example = {"step": 1, **dict.fromkeys(self._trial.job.objectives, 0.5)}
-        return f"A script tells metrics by printing lines such as {json.dumps(example)}."
+        first = self._trial.job.objectives[0]
+        otherwise = (
+            f"No line that it printed told them by {' or '.join(map(repr, self._script.lines))}."
+            if self._script.lines
+            else f"Where it prints them in words of its own, give such a line, with {{{first}}} for the number: "
+            f"--line 'validation {first}: {{{first}}}', in Python lines=."
+        )
+        return f"A script tells metrics by printing lines such as {json.dumps(example)}. {otherwise}"
 
     def _end(self) -> None:
         """Let a script that asks know by its line, terminate another, and listen while it ends."""
@@ -272,6 +337,18 @@ class _Run:
         until = time.monotonic() + _PATIENCE_S
         while (self._listen() or self._left_behind()) and time.monotonic() < until:
             pass
+
+    def _let_it_save(self, folder: Path) -> None:
+        """Listen while files change in the trial's folder: most scripts print what they measured, and save then.
+
+        One that ends in the midst of that leaves a file that cannot be read; one that ends before it loses a step.
+        """
+        self._ending = True
+        begin = time.monotonic()
+        files, changed = _files(folder), begin
+        while self._listen() and (now := time.monotonic()) < min(changed + _SAVES_WITHIN_S, begin + _PATIENCE_S):
+            if (found := _files(folder)) != files:
+                files, changed = found, now
 
     def _left_behind(self) -> bool:
         """Whether what the script started outlives it, as a training behind a shell that saves; waits a moment then."""
@@ -304,29 +381,53 @@ class _Run:
     def _printed(self, line: str, stays: bool) -> None:
         if stays:
             self._tail.append(line)
-        found = None if self._ending else _metrics(line, _STEP_NAMES)
+        found = None if self._ending else _metrics(line, STEP_NAMES)
         if found is None:
+            self._look_into(line, stays)
             return
         step, metrics = found
         if step is None:
-            self._final.update(metrics)
-            self._trial.last_metrics.update(metrics)
+            self._conclude(metrics)
         elif metrics:
-            self._trial.report_metrics(step, metrics)
+            self._tell(step, metrics)
 
     def _complained(self, line: str, stays: bool) -> None:
         if stays:
             self._tail.append(line)
-            self._complaint = line.strip() or self._complaint
+            self._complaint = line.strip() if re.search(r"\w", line) else self._complaint
+            if not self._rank_complaint and (of_rank := _OF_RANK.match(line)) is not None:
+                self._rank_complaint = of_rank[1]
+        self._look_into(line, stays)
+
+    def _look_into(self, line: str, stays: bool) -> None:
+        """Tell what a line says by the patterns; what a progress bar shows on its way is no result."""
+        if stays and not self._ending and (found := self._fitting.hear(line)) is not None:
+            self._tell(*found)
+
+    def _tell(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Report metrics; those that are told behind the last step are final. A training that goes on past it ends."""
+        trial, most = self._trial, self._trial.job.max_steps
+        told = all(name in trial.last_metrics for name in trial.job.objectives)
+        if most is None or trial.step < most or not told:
+            trial.report_metrics(step, metrics)
+        elif step <= trial.step:
+            self._conclude(metrics)
+        else:
+            raise _TrainedInFull
+
+    def _conclude(self, metrics: Mapping[str, float]) -> None:
+        self.final.update(metrics)
+        self._trial.last_metrics.update(metrics)
 
     def _reported(self, line: str, _stays: bool) -> None:
         self._asks = True
         if self._ending:
             return
         found = _metrics(line, ("step",))
-        if found is None or found[0] is None:
+        step, metrics = found or (None, {})
+        if step is None:
             raise StudyError(f"greyhound.report: a report has a step and metrics; got {show(line)}.")
-        self._trial.report_metrics(*found)
+        self._tell(step, metrics)
         with contextlib.suppress(OSError):
             self._line.sendall(b"continue\n")
 
@@ -388,6 +489,17 @@ def _metrics(line: str, step_names: Sequence[str]) -> tuple[int | None, dict[str
     given = [numbers[name] for name in step_names if name in numbers]
     steps = [int(step) for step in given if step.is_integer() and 0 <= step <= LARGEST_WHOLE]
     return (steps[0], metrics) if steps else None
+
+
+def _files(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Size and time of the files in a folder, at any depth, without logs, which change all the time."""
+    found = {}
+    for path in folder.rglob("*"):
+        if _LOG_NAME.search(path.name) is None:
+            with contextlib.suppress(OSError):  # it was put in another's place meanwhile
+                state = path.stat()
+                found[path] = (state.st_size, state.st_mtime_ns)
+    return found
 
 
 def _placeholders(word: str) -> Iterator[str]:
