@@ -542,6 +542,11 @@ def test_a_time_out_that_nothing_keeps_is_warned_of():
         ({"train": 3}, EvaluationError, "train must be a function"),
         ({"train": lambda: 0.5}, EvaluationError, r"<lambda> must take one argument, the trial; it is written \(\)"),
         ({"train": lambda model, data: 0.5}, EvaluationError, r"it is written \(model, data\)"),
+        (
+            {"train": lambda trial, lr=SPACE["x"]: 0.5},
+            EvaluationError,
+            r"called with the trial alone: write lr=Float\(0.0, 1.0\) in the space, .* read trial\.params\['lr'\]",
+        ),
         ({"train": "nowhere:train"}, EvaluationError, "there is no module 'nowhere'"),
         ({"train": "math:sine"}, EvaluationError, "has no function 'sine'"),
         ({"trial_timeout": "soon"}, StudyError, "cannot read 'soon'"),

@@ -24,6 +24,7 @@ from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.outcomes import completed, raised
 from greyhound.evaluators.reporting import training
 from greyhound.jobs import Channel, Job, Outcome
+from greyhound.parameters import Parameter
 from greyhound.trial import TrialState
 
 _resolving: ContextVar[bool] = ContextVar("resolving", default=False)
@@ -116,7 +117,7 @@ def import_path(train: Callable[[Any], Any]) -> str | None:
 
 
 def check_takes_trial(function: Callable[..., Any], what: str) -> None:
-    """EvaluationError, which begins with `what`, where the function cannot be called with one argument."""
+    """EvaluationError, which begins with `what`, where the function takes not one argument or has ranges for others."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # some that are written in C have none
@@ -125,6 +126,12 @@ def check_takes_trial(function: Callable[..., Any], what: str) -> None:
         signature.bind(None)
     except TypeError:
         raise EvaluationError(f"{what} must take one argument, the trial; it is written {signature}.") from None
+    for name, argument in signature.parameters.items():
+        if isinstance(argument.default, Parameter):
+            raise EvaluationError(
+                f"{what} is called with the trial alone: write {name}={argument.default} in the space, gh.Space(…), "
+                f"instead of in its arguments, and read trial.params[{name!r}]."
+            )
 
 
 class _TunesHere(BaseException):
