@@ -67,7 +67,10 @@ def _checked(storage: Journal) -> Journal:
 
 
 def to_url(storage: str | Path) -> str:
-    """A file name as the URL of a SQLite database; a URL as it is. StorageError where it is no text of UTF-8."""
+    """A file name as the URL of a SQLite database; a URL as it is.
+
+    StorageError where it is no text of UTF-8, or holds a question mark, which SQLAlchemy before 2.1 cannot open.
+    """
     text = str(storage)
     if not _can_be_kept(text):
         raise StorageError(f"storage: write a file name or URL that is a text in UTF-8; got {show(text)}.")
@@ -75,7 +78,13 @@ def to_url(storage: str | Path) -> str:
         return text
     import sqlalchemy as sa
 
-    return sa.URL.create("sqlite", database=text).render_as_string(hide_password=False)
+    url = sa.URL.create("sqlite", database=text).render_as_string(hide_password=False)
+    if sa.make_url(url).database != text:
+        raise StorageError(
+            f"storage: {show(text)} holds a question mark, which SQLAlchemy {sa.__version__} cannot open: write "
+            f"another name, or pip install 'sqlalchemy>=2.1'."
+        )
+    return url
 
 
 def folder_beside(journal: Journal) -> Path | None:
