@@ -1,4 +1,4 @@
-"""Metrics in the lines that a script prints for people, such as
+"""Metrics in the lines that a script prints: in lines of JSON, and in lines for people, such as
 
     Test set: Average loss: 0.0412, Accuracy: 9874/10000 (99%)
 
@@ -8,11 +8,13 @@ names "step" and "epoch" stand for how far the training is, on the same line or 
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
 
 from greyhound.errors import EvaluationError, StudyError
+from greyhound.values import LARGEST_WHOLE
 
 STEP_NAMES = ("step", "epoch")
 _NUMBER = r"\s*([-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|(?:nan|inf(?:inity)?)\b))"
@@ -68,6 +70,27 @@ class Printed:
             return None
         self._times.update(found.keys())
         return max(self._times.values()) if self._step is None else self._step, found
+
+
+def metrics_in_json(line: str, step_names: Sequence[str]) -> tuple[int | None, dict[str, float]] | None:
+    """Step and metrics in a line of JSON; None where it is not one. A line without a step is final.
+
+    A line whose step is no whole number of at least 0 says nothing either.
+    """
+    text = line.strip()
+    if not (text.startswith("{") and text.endswith("}")):
+        return None
+    try:
+        found = json.loads(text, parse_int=float)  # so that an int of any length is a number, if an infinite one
+    except (ValueError, RecursionError):
+        return None
+    numbers = {name: value for name, value in found.items() if isinstance(value, float)}
+    metrics = {name: value for name, value in numbers.items() if name not in step_names}
+    if not any(name in found for name in step_names):
+        return (None, metrics) if metrics else None
+    given = [numbers[name] for name in step_names if name in numbers]
+    steps = [int(step) for step in given if step.is_integer() and 0 <= step <= LARGEST_WHOLE]
+    return (steps[0], metrics) if steps else None
 
 
 def _expression(part: re.Match[str]) -> str:

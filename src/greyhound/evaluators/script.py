@@ -25,9 +25,8 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
@@ -35,16 +34,17 @@ from greyhound import leases
 from greyhound._lazy import require
 from greyhound.descendants import Watcher, kill_descendants, kill_group
 from greyhound.errors import EvaluationError, GreyhoundError, StudyError, TrialEnded, TrialPaused
+from greyhound.evaluators.command import OWN_PLACEHOLDERS, braced, filled, flag, placeholders, written
 from greyhound.evaluators.live import LiveTrial
 from greyhound.evaluators.outcomes import completed, raised
-from greyhound.evaluators.printed import STEP_NAMES, Pattern, Printed
+from greyhound.evaluators.printed import STEP_NAMES, Pattern, Printed, metrics_in_json
 from greyhound.evaluators.reporting import LINE, PARAMS
 from greyhound.evaluators.tensorboard import EventFiles
 from greyhound.jobs import Channel, Job, Outcome
 from greyhound.memory import memory_kills, says_out_of_memory
 from greyhound.terminations import terminations
 from greyhound.trial import TrialState
-from greyhound.values import LARGEST_WHOLE, show
+from greyhound.values import show
 
 _TAIL_LINES = 40
 _POLL_S = 0.5
@@ -52,13 +52,10 @@ _LEFT_BEHIND_POLL_S = 0.02
 _PATIENCE_S = 10.0
 _SAVES_WITHIN_S = 0.5
 """How long a script that is to be paused may leave its files alone until it is taken to have saved."""
-_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
-_SWITCH = re.compile(r"\{(--?([^-{}][^{}]*))\}")
 _LINE_BREAK = re.compile(r"(\r\n|\n|\r)")
 _LOG_NAME = re.compile(r"^log\.txt$|\.log$|^events\.out\.tfevents")
 _OF_RANK = re.compile(r"\[rank\d+\]: ([\w.]+(?:Error|Exception|Interrupt)\b.*)")
 _NO_VALUE_WANTED = re.compile(r"unrecognized arguments: (.* )?(true|false)( |$)|ignored explicit argument")
-_OWN_PLACEHOLDERS = ("params_json", "seed", "directory", "max_steps", "trial", "fold", "folds", "repeat")
 
 
 @dataclass(frozen=True)
@@ -105,12 +102,12 @@ class Script:
 
         names: of all parameters. max_steps: of a training. Warns of parameters that a template leaves out.
         """
-        known = (*names, *_OWN_PLACEHOLDERS)
+        known = (*names, *OWN_PLACEHOLDERS)
         for word in self.command:
-            for name in _placeholders(word):
+            for name in placeholders(word):
                 if name not in known:
                     raise EvaluationError(
-                        f"command: unknown placeholder {{{name}}} in {word!r}; there are {_braced(known)}."
+                        f"command: unknown placeholder {{{name}}} in {word!r}; there are {braced(known)}."
                     )
         if max_steps is None and "max_steps" in self._placeholders - set(names):
             raise EvaluationError(
@@ -120,7 +117,7 @@ class Script:
         left_out = [] if "params_json" in self._placeholders else sorted(set(names) - self._placeholders)
         if left_out and self._is_template(names):
             warnings.warn(
-                f"command: no word of it holds {_braced(left_out)}, so their values do not reach the script; write "
+                f"command: no word of it holds {braced(left_out)}, so their values do not reach the script; write "
                 f"each parameter, {{params_json}} for all, or none to have all appended as flags.",
                 stacklevel=4,
             )
@@ -144,20 +141,20 @@ class Script:
 
     def words(self, job: Job) -> list[str]:
         """The command for a job, every placeholder filled in."""
-        values = {name: _text(value) for name, value in job.params.items()}
+        values = {name: written(value) for name, value in job.params.items()}
         own = {
             "params_json": json.dumps(dict(job.params)),
             "seed": str(job.seed),
             "trial": str(job.number),
-            "max_steps": _text(job.max_steps),
+            "max_steps": written(job.max_steps),
             "directory": str(job.directory or ""),
             "fold": str(job.fold),
             "folds": str(job.folds),
             "repeat": str(job.repeat),
         }
-        words = list(_filled(self.command, {**own, **values}))
+        words = list(filled(self.command, {**own, **values}))
         if self.appends(job.params):
-            words += [word for name, value in job.params.items() for word in _flag(name, value)]
+            words += [word for name, value in job.params.items() for word in flag(name, value)]
         return words
 
     @property
@@ -171,12 +168,12 @@ class Script:
 
     @property
     def _placeholders(self) -> set[str]:
-        return {name for word in self.command for name in _placeholders(word)}
+        return {name for word in self.command for name in placeholders(word)}
 
     def _is_template(self, names: Collection[str]) -> bool:
         """Whether it says itself where parameters go, `names` or any that a configuration does not have."""
         return any(
-            name in names or name == "params_json" or name not in _OWN_PLACEHOLDERS for name in self._placeholders
+            name in names or name == "params_json" or name not in OWN_PLACEHOLDERS for name in self._placeholders
         )
 
 
@@ -381,7 +378,7 @@ class _Run:
     def _printed(self, line: str, stays: bool) -> None:
         if stays:
             self._tail.append(line)
-        found = None if self._ending else _metrics(line, STEP_NAMES)
+        found = None if self._ending else metrics_in_json(line, STEP_NAMES)
         if found is None:
             self._look_into(line, stays)
             return
@@ -423,7 +420,7 @@ class _Run:
         self._asks = True
         if self._ending:
             return
-        found = _metrics(line, ("step",))
+        found = metrics_in_json(line, ("step",))
         step, metrics = found or (None, {})
         if step is None:
             raise StudyError(f"greyhound.report: a report has a step and metrics; got {show(line)}.")
@@ -470,27 +467,6 @@ class _Lines:
                 self._hear(line, end != "\r")
 
 
-def _metrics(line: str, step_names: Sequence[str]) -> tuple[int | None, dict[str, float]] | None:
-    """Step and metrics in a line of JSON; None where it is not one. A line without a step is final.
-
-    A line whose step is no whole number of at least 0 says nothing either.
-    """
-    text = line.strip()
-    if not (text.startswith("{") and text.endswith("}")):
-        return None
-    try:
-        found = json.loads(text, parse_int=float)  # so that an int of any length is a number, if an infinite one
-    except (ValueError, RecursionError):
-        return None
-    numbers = {name: value for name, value in found.items() if isinstance(value, float)}
-    metrics = {name: value for name, value in numbers.items() if name not in step_names}
-    if not any(name in found for name in step_names):
-        return (None, metrics) if metrics else None
-    given = [numbers[name] for name in step_names if name in numbers]
-    steps = [int(step) for step in given if step.is_integer() and 0 <= step <= LARGEST_WHOLE]
-    return (steps[0], metrics) if steps else None
-
-
 def _files(folder: Path) -> dict[Path, tuple[int, int]]:
     """Size and time of the files in a folder, at any depth, without logs, which change all the time."""
     found = {}
@@ -500,67 +476,3 @@ def _files(folder: Path) -> dict[Path, tuple[int, int]]:
                 state = path.stat()
                 found[path] = (state.st_size, state.st_mtime_ns)
     return found
-
-
-def _placeholders(word: str) -> Iterator[str]:
-    if (switch := _SWITCH.fullmatch(word)) is not None:
-        return iter((switch[2],))
-    return (found[1] for found in _PLACEHOLDER.finditer(word) if found[1] is not None)
-
-
-def _filled(words: Sequence[str], values: Mapping[str, str]) -> Iterator[str]:
-    """The words with placeholders filled in, those of missing parameters left out with their flag."""
-
-    def fill(found: re.Match[str]) -> str:
-        return values[found[1]] if found[1] is not None else found[0][0]
-
-    held: str | None = None  # a flag, until it is known whether its value is there
-    for word in words:
-        switch = _SWITCH.fullmatch(word)
-        names = [] if switch is not None else list(_placeholders(word))
-        if any(name not in values for name in names):
-            held = None if held is not None and not list(_placeholders(held)) else held
-            continue
-        if held is not None:
-            yield _PLACEHOLDER.sub(fill, held)
-            held = None
-        if switch is not None:
-            yield from _switched(switch[1], switch[2], values)
-        elif word.startswith("-") and not names and "=" not in word:
-            held = word
-        else:
-            yield _PLACEHOLDER.sub(fill, word)
-    if held is not None:
-        yield _PLACEHOLDER.sub(fill, held)
-
-
-def _switched(flag: str, name: str, values: Mapping[str, str]) -> Iterator[str]:
-    """The flag where its parameter is true; nothing where that is false or missing."""
-    value = values.get(name, "false")
-    if value not in ("true", "false"):
-        raise EvaluationError(
-            f"command: {{{flag}}} is a flag for a parameter that is true or false; {name} is {value!r}."
-        )
-    if value == "true":
-        yield flag
-
-
-def _flag(name: str, value: Any) -> tuple[str, ...]:
-    """The words that give a parameter: argparse takes a text that begins with "-" for a flag if it stands alone."""
-    text = _text(value)
-    return (f"--{name}={text}",) if isinstance(value, str) and text.startswith("-") else (f"--{name}", text)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple | list | dict):
-        return json.dumps(value)
-    text = "" if value is None else str(value)
-    if isinstance(value, float) and text.startswith("-") and "e" in text:
-        return format(Decimal(text), "f")  # argparse takes -1e-05 for a flag
-    return text
-
-
-def _braced(names: Sequence[str]) -> str:
-    return ", ".join(f"{{{name}}}" for name in names)
