@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from greyhound import events as ev
-from greyhound.errors import SpaceError, StorageError, StudyError
+from greyhound.errors import MissingExtraError, SpaceError, StorageError, StudyError
 from greyhound.jobs import Note
 from greyhound.schedulers import Start, Traits, Wait
 from greyhound.space import Categorical, Float, Int, Space
@@ -716,6 +716,23 @@ def test_what_is_no_trial_is_told_in_one_sentence(wrong):
     with pytest.raises(StudyError, match="retry: give a list of trials"):
         study.retry(0)
     assert study.retry(study.trials) == [0]
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    ["boosting", "gp+boosting", "sobol+cmaes", "cmaes", {"name": "bohb", "model": {"name": "boosting", "startup": 20}}],
+    ids=str,
+)
+def test_a_library_that_a_sampler_will_need_is_asked_for_before_there_is_a_study(sampler, tmp_path, monkeypatch):
+    known, fresh = tmp_path / "known.db", tmp_path / "fresh.db"
+    study = Study(SPACE, minimize="loss", sampler=sampler, storage=known)
+    study.tell(study.ask(), loss=0.5)
+    for missing in ("sklearn", "sklearn.ensemble", "cmaes"):
+        monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingExtraError, match=r"which is not installed: pip install 'greyhound-tune\["):
+        Study(SPACE, minimize="loss", sampler=sampler, storage=fresh)
+    assert not fresh.exists()
+    assert len(Study.load(known).trials) == 1, "it can be read"
 
 
 def test_wrong_reports_and_tells_are_told():

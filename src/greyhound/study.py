@@ -85,7 +85,8 @@ class Study:
     seconds.
 
     Opening an existing study continues it; a changed space is mapped, a changed goal is refused.
-    Raises StudyError, SpaceError, BudgetError or StorageError where something is wrong.
+    Raises StudyError, SpaceError, BudgetError or StorageError where something is wrong, MissingExtraError where the
+    sampler needs a library that is missing.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class Study:
 
             wanted = replace(wanted, known=read_known(warm_start, space, wanted.objectives, wanted.limits))
         made = strategy.make_sampler(sampler), strategy.make_scheduler(scheduler, wanted)
+        samplers.check_installed(made[0])
         self._setup(open_journal(storage, name), space, clock, checkpoints, checkpoint_quota, callbacks)
         self.sampler, self.scheduler = made
         self._declare(wanted)

@@ -97,7 +97,7 @@ def test_missing_scikit_learn_is_told_in_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'greyhound-tune\[boosting\]'"):
-        Boosting().suggest(history_of(SQUARE, 20), 1, np.random.default_rng(0))
+        Boosting().suggest(history_of(SQUARE, 0), 1, np.random.default_rng(0))
 
 
 def loss_of(params):

@@ -5,7 +5,7 @@ entry point group `greyhound.samplers`.
 """
 
 from greyhound.registry import Registry
-from greyhound.samplers.base import Sampler, Traits, explain
+from greyhound.samplers.base import Sampler, Traits, check_installed, explain
 
 REGISTRY = Registry(
     "sampler",
@@ -28,4 +28,4 @@ REGISTRY = Registry(
     combined="greyhound.samplers.hybrid:together",
 )
 
-__all__ = ["REGISTRY", "Sampler", "Traits", "explain"]
+__all__ = ["REGISTRY", "Sampler", "Traits", "check_installed", "explain"]

@@ -74,7 +74,8 @@ class Sampler(Protocol):
 
     A sampler is a frozen dataclass of its options and keeps nothing between calls. It may offer besides
     `judge(history)`, its model's opinion of what others propose: a function from n configurations to scores, (n,), the
-    higher the better, or None where it knows too little yet; and `explain(history)`, what it does now, in one line.
+    higher the better, or None where it knows too little yet; `explain(history)`, what it does now, in one line; and
+    `check_installed()`, MissingExtraError where a library that it needs is missing.
     """
 
     traits: ClassVar[Traits]
@@ -85,6 +86,12 @@ class Sampler(Protocol):
         Fewer, or none, say that no more are left to try. Trials that still run are in the history
         without a result. rng is derived from the study's seed and the next trial's number.
         """
+
+
+def check_installed(sampler: Any) -> None:
+    """MissingExtraError where a library that a sampler needs is missing, told before anything is trained for it."""
+    if hasattr(sampler, "check_installed"):
+        sampler.check_installed()
 
 
 def explain(sampler: Any, name: str, history: History) -> str:

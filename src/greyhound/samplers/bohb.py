@@ -20,7 +20,7 @@ from greyhound import events as ev
 from greyhound.errors import StudyError
 from greyhound.history import History
 from greyhound.rungs import losses_at
-from greyhound.samplers.base import Sampler, Traits, key_of, tried_keys
+from greyhound.samplers.base import Sampler, Traits, check_installed, key_of, tried_keys
 from greyhound.samplers.picking import at_least
 from greyhound.samplers.random import draw_new
 from greyhound.trial import TrialState
@@ -54,6 +54,10 @@ class BOHB:
         if not 0.0 <= self.random <= 1.0:
             raise StudyError(f"bohb: random must lie between 0 and 1; got {self.random!r}.")
         self._made()
+
+    def check_installed(self) -> None:
+        """MissingExtraError where the model needs what is not there."""
+        check_installed(self._made())
 
     def suggest(self, history: History, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
         """`count` configurations, fewer where the finite space has no more."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from greyhound._lazy import require
 from greyhound.errors import StudyError
 from greyhound.numeric import trees
 from greyhound.numeric.acquisition import log_expected_improvement
@@ -67,8 +68,13 @@ class Boosting:
         at_least("boosting", "startup", self.startup, 1)
         at_least("boosting", "trees", self.trees, 2)
 
+    def check_installed(self) -> None:
+        """MissingExtraError without scikit-learn."""
+        require("sklearn.ensemble", trees.EXTRA)
+
     def suggest(self, history: History, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
         """`count` configurations, fewer where the finite space has no more; MissingExtraError without scikit-learn."""
+        self.check_installed()
         told, cube = results(history), cube_of(history.space)
         if len(told.ranking) < self.startup or not cube.dimension:
             return Sobol().suggest(history, count, rng)

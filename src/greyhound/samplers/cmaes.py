@@ -77,9 +77,13 @@ class CMAES:
         if not 0.0 < self.sigma <= 1.0:
             raise StudyError(f"cmaes: sigma must be above 0 and at most 1; got {self.sigma!r}.")
 
+    def check_installed(self) -> None:
+        """MissingExtraError without `cmaes`."""
+        require("cmaes", "cmaes")
+
     def suggest(self, history: History, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
         """`count` configurations, fewer where the finite space has no more; MissingExtraError without `cmaes`."""
-        require("cmaes", "cmaes")
+        self.check_installed()
         told, cube = results(history), cube_of(history.space)
         columns = np.flatnonzero(cube.varying & (np.array(cube.categories) <= 2))
         size = self.population or 4 + math.floor(3 * math.log(max(1, len(columns))))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from greyhound.errors import StudyError
-from greyhound.samplers.base import Sampler, Traits, key_of, start_size, tried_keys
+from greyhound.samplers.base import Sampler, Traits, check_installed, key_of, start_size, tried_keys
 from greyhound.samplers.picking import at_least
 from greyhound.samplers.plateau import explores
 from greyhound.samplers.random import draw_new
@@ -54,6 +54,11 @@ class Hybrid:
         at_least("hybrid", "proposals", self.proposals, 1)
         object.__setattr__(self, "parts", tuple(self.parts))
         self._made()
+
+    def check_installed(self) -> None:
+        """MissingExtraError where a part needs what is not there."""
+        for part in self._made():
+            check_installed(part)
 
     def suggest(self, history: History, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
         """`count` configurations, fewer where the finite space has no more."""
