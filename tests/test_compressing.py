@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import textwrap
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from greyhound.cli.app import app
 from greyhound.compressing import Subject, compress
 from greyhound.deploy import Compression, load
 from greyhound.deploy.footprint import Timing
-from greyhound.errors import EvaluationError, StudyError
+from greyhound.errors import EvaluationError, MissingExtraError, StudyError
 from greyhound.space import Float
 from greyhound.study import Study
 
@@ -138,6 +139,24 @@ def test_what_is_smaller_and_loses_just_what_it_may_is_chosen(width, chosen):
     found = compress(subject, max_drop=0.1, compression=compression, budget="2 trials", **QUIET)
     assert [trial.params["quantize"] for trial in found.study.trials] == ["none", "bf16"]
     assert (found.after.params if found.after is not None else None) == chosen
+
+
+@pytest.mark.parametrize(
+    ("missing", "wanted"),
+    [
+        ("torch_pruning", {}),
+        ("torchao.quantization", {"prune": None, "quantize": ("none", "int8-dynamic")}),
+        ("peft", {"prune": None, "rank": (0.5, 1.0), "lora_rank": (0, 4), "quantize": ("none",)}),
+    ],
+)
+def test_a_library_for_what_may_be_done_is_asked_for_before_anything_is_measured(missing, wanted, monkeypatch):
+    def accuracy(model):
+        raise AssertionError("it was measured")
+
+    monkeypatch.setitem(sys.modules, missing, None)
+    subject = Subject(nn.Linear(8, 2), torch.randn(2, 8), accuracy)
+    with pytest.raises(MissingExtraError, match=r"which is not installed: pip install 'greyhound-tune\[deploy\]'"):
+        compress(subject, compression=Compression(**wanted), budget="3 trials", **QUIET)
 
 
 def test_where_every_compression_fails_it_is_told_why():

@@ -182,12 +182,14 @@ def compress(
 
     StudyError where an argument is wrong, or the storage holds compressions of a model with other weights.
     EvaluationError where the model cannot be measured as it is, KeyboardInterrupt where that was interrupted; after an
-    interrupt later, what is chosen is the best so far. The same call goes on where the storage is a file.
+    interrupt later, what is chosen is the best so far. MissingExtraError where a library for what may be done is
+    missing. The same call goes on where the storage is a file.
     """
     costs = [_SHORT.get(name, name) for name in ([minimize] if isinstance(minimize, str) else minimize)]
     wanted = {_SHORT.get(name, name): factor for name, factor in (shrink or {}).items()}
     if compression is None:
         compression = Compression(depth=(0.25, 1.0) if stacks(subject.model) else None)
+    compression.check_installed()
     _check(costs, wanted, threads, output)
     _check_choices(subject.model, compression)
     drop = _drop(max_drop)

@@ -31,6 +31,7 @@ QUANTIZATIONS = ("none", "bf16", "int8-weight-only", "int8-dynamic")
 """bf16: every number in 16 bits. int8-weight-only: weights of linear layers in 8 bits, a scale for each output.
 int8-dynamic: their inputs too, scaled anew for each row."""
 
+_IN_8_BITS = ("int8-weight-only", "int8-dynamic")
 _MOST_NAMES = 6
 
 
@@ -72,6 +73,16 @@ class Compression:
         """Whether the defaults leave a model as it is, as they do unless a range or the kinds shut that out."""
         whole = all(given is None or given[1] == 1.0 for given in (self.depth, self.rank))
         return whole and (self.prune is None or self.prune[0] == 0.0) and (not self.quantize or "none" in self.quantize)
+
+    def check_installed(self) -> None:
+        """MissingExtraError where a library that a knob needs is missing."""
+        if self.prune is not None:
+            require("torch_pruning", "deploy")
+        if self.lora_rank and max(self.lora_rank) > 0:
+            require("peft", "deploy")
+        if any(kind in _IN_8_BITS for kind in self.quantize):
+            with quiet():
+                require("torchao.quantization", "deploy")
 
     def parameters(self) -> dict[str, Parameter]:
         """The knobs by name, to go into a space: `gh.Space(**compression.parameters(), lr=...)`."""
