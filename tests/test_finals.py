@@ -136,8 +136,11 @@ def test_wanted_finals_leave_one_trial_at_least():
 
 
 def test_a_budget_of_thirty_trials_is_worth_sharing():
-    assert reserve(study_of("29 trials"), "auto", "29 trials") is None
-    assert reserve(study_of("30 trials"), "auto", "30 trials") is not None
+    few, enough = study_of("29 trials"), study_of("30 trials")
+    assert reserve(few, "auto", "29 trials") is None
+    assert few.settings.budget.trials == 29
+    plan = reserve(enough, "auto", "30 trials")
+    assert (plan.total.trials, enough.settings.budget.trials) == (30, 24)
 
 
 @pytest.mark.parametrize(("slots", "asked_for"), [(2, 6), (4, 12)])

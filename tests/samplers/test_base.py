@@ -104,5 +104,6 @@ def test_a_grid_that_was_through_goes_on_when_a_training_names_another_parameter
         trials.append(trial)
         trial.suggest_int("x", 0, 1)
     assert {trial.params["x"] for trial in trials} == {0, 1}
-    trials[0].suggest_int("y", 0, 1)
-    assert study.ask() is not None
+    known = trials[0].params["x"], trials[0].suggest_int("y", 0, 1)
+    more = study.ask()
+    assert (more.suggest_int("x", 0, 1), more.suggest_int("y", 0, 1)) != known
