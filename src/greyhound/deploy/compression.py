@@ -31,7 +31,6 @@ QUANTIZATIONS = ("none", "bf16", "int8-weight-only", "int8-dynamic")
 """bf16: every number in 16 bits. int8-weight-only: weights of linear layers in 8 bits, a scale for each output.
 int8-dynamic: their inputs too, scaled anew for each row."""
 
-_IN_8_BITS = ("int8-weight-only", "int8-dynamic")
 _MOST_NAMES = 6
 
 
@@ -80,7 +79,7 @@ class Compression:
             require("torch_pruning", "deploy")
         if self.lora_rank and max(self.lora_rank) > 0:
             require("peft", "deploy")
-        if any(kind in _IN_8_BITS for kind in self.quantize):
+        if set(self.quantize) - {"none", "bf16"}:
             with quiet():
                 require("torchao.quantization", "deploy")
 
