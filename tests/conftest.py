@@ -16,7 +16,9 @@ hypothesis.settings.register_profile("long", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # studies on one device give way to each other; tests side by side do not
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of tests side by side would wait for each other's cores
+    # studies on one device give way to each other; tests side by side do not
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="gh-")
     os.chmod(tempfile.tempdir, 0o755)  # PostgreSQL's own user looks for its files there
     atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
