@@ -1,7 +1,9 @@
 """What is trained next, from histories written by hand: who comes first, and until when."""
 
+import numpy as np
 import pytest
 from tests.schedulers.histories import add, begun
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from greyhound import events as ev
 from greyhound.budget import Budget
@@ -224,3 +226,20 @@ def test_that_a_sampler_had_none_ahead_of_a_result_does_not_end_the_study_after_
     for trial in first:
         study.tell(trial, loss=trial.params["x"])
     assert study.ask().params["x"] not in {trial.params["x"] for trial in first}
+
+
+class Threaded(Random):
+    """Draws at random, and notes how many threads linear algebra has meanwhile."""
+
+    threads = None
+
+    def suggest(self, history, count, rng):
+        np.linalg.eigh(np.eye(2))
+        Threaded.threads = max(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return super().suggest(history, count, rng)
+
+
+def test_a_sampler_leaves_the_other_cores_to_the_trainings():
+    with threadpool_limits(2):
+        Suggestions().take(begun(space=DEFAULTS), Threaded())
+    assert Threaded.threads == 1

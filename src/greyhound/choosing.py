@@ -16,6 +16,7 @@ from greyhound import events as ev
 from greyhound.analysis.audit import AUDIT
 from greyhound.budget import Budget
 from greyhound.history import History
+from greyhound.numeric import threads
 from greyhound.parameters import Parameter
 from greyhound.samplers import Sampler
 from greyhound.schedulers import Resume, Scheduler, Start, Stop
@@ -166,7 +167,8 @@ def _suggest(history: History, sampler: Sampler) -> list[Params]:
     if history.define_by_run and not len(history.space):
         return [{}]
     rng = np.random.default_rng([history.seed, len(history)])
-    return list(sampler.suggest(history, 1, rng))
+    with threads.one():
+        return list(sampler.suggest(history, 1, rng))
 
 
 def _audit_is_due(history: History, share: float) -> bool:

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import greyhound as gh
 from greyhound import events as ev
+from greyhound.curves import forecast
 from greyhound.curves.study import finals
 from greyhound.samplers.results import results
 
@@ -118,3 +120,24 @@ def test_curves_are_read_all_at_once_as_they_would_be_one_by_one():
         if read.lengths[number] != 450:  # what came to its end is smoothed
             shown = ~np.isnan(row)
             assert np.array_equal(read.values[number][shown], row[shown])
+
+
+def test_forecasts_leave_the_other_cores_to_the_trainings(monkeypatch):
+    decompose, threads = np.linalg.eigh, []
+
+    def counting(matrix):
+        threads.append(max(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"))
+        return decompose(matrix)
+
+    monkeypatch.setattr(np.linalg, "eigh", counting)
+    made = study()
+    for losses in falling(8):
+        report(made, losses)
+    begun = report(made, falling(8)[0, :20])
+    with threadpool_limits(2):
+        told = finals(made.history)
+        told.told_at(5, np.array([begun.number]))
+        forecast(falling(1)[0, :9], [STEPS], known=falling(8))
+        assert max(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas") == 2
+    assert len(threads) > 24
+    assert set(threads) == {1}

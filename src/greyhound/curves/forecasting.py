@@ -17,6 +17,7 @@ from greyhound.curves.shared import corrections
 from greyhound.curves.smoothing import STEADY, Jitter, by_length, jitter, smoothed
 from greyhound.errors import CurveError
 from greyhound.grey.base import read_limits
+from greyhound.numeric import threads
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -103,7 +104,8 @@ def forecast(
     bounds = read_limits(limits)
     if bounds is None:
         raise CurveError(f"limits: expected two numbers, the lower one first, like (0, 1); got {limits!r}.")
-    mean, std, degrees = _forecasts(curves, X, wanted, others, other_X, families)
+    with threads.one():
+        mean, std, degrees = _forecasts(curves, X, wanted, others, other_X, families)
     quantiles = mean[..., None] + SCALE * std[..., None] * student.ppf(shares, degrees[..., None])
     mean, quantiles = np.clip(mean, *bounds), np.clip(quantiles, *bounds)
     if np.ndim(steps) == 0:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from greyhound.curves.forecasting import Told, at_step, bridged, certain
 from greyhound.curves.smoothing import STEADY, Jitter, by_length, jitter, smoothed
+from greyhound.numeric import threads
 from greyhound.trial import TrialState
 
 if TYPE_CHECKING:
@@ -111,15 +112,17 @@ class Finals:
 
     def told_at(self, step: int, numbers: NDArray[np.intp]) -> Told:
         """The final losses of trials, (q, m), as they could be told at `step`."""
-        return _side_by_side([each.finals(numbers, step) for each in self.curves])
+        with threads.one():
+            return _side_by_side([each.finals(numbers, step) for each in self.curves])
 
 
 def finals(history: History) -> Finals:
     """Forecasts for all trials of a history whose max_steps is known, of all its objectives."""
     kept = _CACHE.get(history)
     if kept is None or kept[0] != history.length:
-        curves = tuple(_read(history, at) for at in range(len(history.objectives)))
-        kept = history.length, Finals(curves, *_side_by_side([each.now() for each in curves]))
+        with threads.one():
+            curves = tuple(_read(history, at) for at in range(len(history.objectives)))
+            kept = history.length, Finals(curves, *_side_by_side([each.now() for each in curves]))
         _CACHE[history] = kept
     return kept[1]
 
