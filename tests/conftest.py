@@ -18,6 +18,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of tests side by side would wait for each other's cores
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")  # which the tests of `threads.one` take for one
     # studies on one device give way to each other; tests side by side do not
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="gh-")
     os.chmod(tempfile.tempdir, 0o755)  # PostgreSQL's own user looks for its files there

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
+import threading
+from collections.abc import Iterator
 from typing import Any
 
+_turn = threading.RLock()
 
-def one() -> Any:
-    """A context in which BLAS uses one thread."""
-    return _controller().limit(limits=1, user_api="blas")
+
+@contextlib.contextmanager
+def one() -> Iterator[None]:
+    """A context in which BLAS uses one thread; for one thread of the process at a time, the others wait.
+
+    The limit is the process's: of two in it at once the second would set back what the first had set, for good.
+    """
+    with _turn, _controller().limit(limits=1, user_api="blas"):
+        yield
+
+
+def _forked() -> None:
+    """A fork has no thread that could hold the turn any more."""
+    global _turn
+    _turn = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 @functools.cache
