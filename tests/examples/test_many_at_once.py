@@ -11,15 +11,16 @@ OPTIONS = [
 ]
 
 
-@pytest.fixture
-def many(example):
+@pytest.fixture(autouse=True)
+def _one_thread():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # several, on a busy machine, wait for each other at each of its small steps
-    yield example("many_at_once")
+    yield
     torch.set_num_threads(threads)
 
 
-def test_a_network_of_a_stack_trains_as_it_would_alone(many):
+def test_a_network_of_a_stack_trains_as_it_would_alone(example):
+    many = example("stack")
     stack = many.Stack(2)
     for at, options in enumerate(OPTIONS):
         many.Place(stack, at, options, seed=at)
@@ -43,7 +44,8 @@ def test_a_network_of_a_stack_trains_as_it_would_alone(many):
         assert float(accuracies[at]) == pytest.approx(float((model(held).argmax(1) == right).float().mean()), abs=2e-3)
 
 
-def test_a_place_is_left_and_taken_up_without_touching_the_others(many):
+def test_a_place_is_left_and_taken_up_without_touching_the_others(example):
+    many = example("stack")
     stack = many.Stack(2)
     first = many.Place(stack, 0, OPTIONS[0], seed=0)
     stack.train_epoch(batch_size=500)
@@ -58,7 +60,8 @@ def test_a_place_is_left_and_taken_up_without_touching_the_others(many):
         assert not stack.velocity[name][1].any()
 
 
-def test_it_tunes_and_goes_on(many):
+def test_it_tunes_and_goes_on(example):
+    many = example("many_at_once")
     first = many.main("6 trials", at_once=4)
     assert len(first.trials) == 6
     second = many.main("8 trials", at_once=4)
