@@ -11,9 +11,9 @@ from greyhound.numeric import gp
 RNG = np.random.default_rng(0)
 
 
-def embedded(X, categories=None, active=None, optional=None, warped=()):
+def embedded(X, categories=None, active=None, optional=None, warped=(), alike=()):
     d = X.shape[1]
-    layout = gp.Layout(tuple(categories or (0,) * d), tuple(optional or (False,) * d), tuple(warped))
+    layout = gp.Layout(tuple(categories or (0,) * d), tuple(optional or (False,) * d), tuple(warped), alike)
     return layout.embed(X, np.ones(X.shape, bool) if active is None else active), layout
 
 
@@ -39,27 +39,69 @@ def test_the_value_of_an_absent_coordinate_does_not_matter_but_its_absence_does(
     assert np.linalg.norm(Z[0] - Z[2]) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("optional", [False, True])
+def test_a_shared_trend_sees_how_many_coordinates_have_each_category(optional):
+    X, active = np.array([[0.1, 0.1], [0.1, 0.9], [0.1, 0.9]]), np.array([[True] * 2, [True] * 2, [True, not optional]])
+    Z, layout = embedded(X, categories=[3, 3], active=active, optional=[False, optional], alike=((0, 1),))
+    absent = [2 / 3, -1 / 3, -1 / 3] if optional else [1 / 3, -2 / 3, 1 / 3]
+    shares = np.array([[4 / 3, -2 / 3, -2 / 3], [1 / 3, -2 / 3, 1 / 3], absent])
+    assert layout.trends(Z) == pytest.approx(shares / 2**0.5)
+
+
+def test_a_posterior_with_a_shared_trend_is_that_of_the_sum_of_both_covariances():
+    Z, layout = embedded(RNG.random((12, 4)), categories=[0, 3, 0, 3], alike=((1, 3),))
+    data, new = Z[:8], Z[8:]
+    y = RNG.standard_normal((8, 1))
+    found = gp.condition(data, layout, y, gp.Hyperparameters(np.zeros(4), np.log(0.1), None, np.log(0.5)))
+    means, stds = found.predict(new)
+
+    def covariance(A, B):
+        return gp.matern52(A, B) + 0.5 * layout.trends(A) @ layout.trends(B).T
+
+    inverse = np.linalg.inv(covariance(data, data) + (0.1 + 1e-8) * np.eye(8))
+    mean = (inverse.sum(axis=0) @ y) / inverse.sum()
+    cross = covariance(new, data)
+    variance = ((y - mean).T @ inverse @ (y - mean) + 2.0) / (8 + 2.0)
+    assert means == pytest.approx(mean + cross @ inverse @ (y - mean))
+    assert stds**2 == pytest.approx(variance * np.diag(covariance(new, new) - cross @ inverse @ cross.T)[:, None])
+    assert found.at_data() == pytest.approx(mean + covariance(data, data) @ inverse @ (y - mean))
+
+
 @settings(deadline=None, max_examples=20)
-@given(st.integers(0, 1000), st.integers(1, 3), st.booleans())
-def test_the_slope_of_the_evidence_is_that_of_finite_differences(seed, targets, warped):
+@given(st.integers(0, 1000), st.integers(1, 3), st.booleans(), st.booleans())
+def test_the_slope_of_the_evidence_is_that_of_finite_differences(seed, targets, warped, alike):
     rng = np.random.default_rng(seed)
     Z, layout = embedded(
-        rng.random((12, 4)),
-        categories=[0, 0, 3, 0],
-        optional=[False, True, False, False],
-        warped=[False, True, False, True],
+        rng.random((12, 5)),
+        categories=[0, 0, 3, 0, 3],
+        optional=[False, True, False, False, False],
+        warped=[False, True, False, True, False],
+        alike=((2, 4),) if alike else (),
     )
     Y = rng.standard_normal((12, targets))
-    flat = np.append(rng.normal(0.0, 0.7, 4), rng.uniform(-6.0, -1.0))
+    flat = np.append(rng.normal(0.0, 0.7, 5), rng.uniform(-6.0, -1.0))
     flat = np.append(flat, rng.normal(0.0, 0.7, 4)) if warped else flat
+    flat = np.append(flat, rng.normal(-1.0, 0.7)) if alike else flat
 
     def evidence(flat):
-        return gp._evidence(Z, layout, Y, gp._unflattened(flat, 4))
+        return gp._evidence(Z, layout, Y, gp._unflattened(flat, layout))
 
     _, slope = evidence(flat)
     for at, step in enumerate(1e-6 * np.eye(len(flat))):
         numeric = (evidence(flat + step)[0] - evidence(flat - step)[0]) / 2e-6
         assert slope[at] == pytest.approx(numeric, rel=1e-3, abs=1e-4)
+
+
+def test_a_trend_is_believed_as_far_as_the_data_show_one():
+    rng = np.random.default_rng(3)
+    X = rng.random((40, 6))
+    Z, layout = embedded(X, categories=[2] * 6, alike=(tuple(range(6)),))
+    ones = X > 0.5
+    shared = gp.standardise(ones.sum(axis=1))[:, None]
+    none = gp.standardise((ones[:, :-1] == ones[:, 1:]).sum(axis=1))[:, None]
+    start = gp.prior_mode(6)
+    assert gp.fit(Z, layout, none, start).log_trend < start.log_trend
+    assert gp.fit(Z, layout, shared, start).log_trend > start.log_trend + 1.0
 
 
 def test_differences_of_the_evidence_are_those_of_a_student_t():

@@ -170,3 +170,20 @@ def test_numbers_of_many_values_may_be_warped_and_nothing_else():
         letter=Categorical(list("abcdefghijklmnopqrstuvwxyz")),
     )
     assert cube_of(space).layout(np.ones((1, 5), bool)).warped == (True, False, True, False, False)
+
+
+def test_parameters_without_an_order_are_alike_that_have_the_same_values_and_names_but_for_numbers():
+    space = Space(
+        kind_1=Categorical(["a", "b"], default="b"),
+        skip1=Bool(),
+        units_1=Int(16, 512, log=True),
+        kind_2=Categorical(["a", "b"], when={"skip1": True}),
+        units_2=Int(16, 512, log=True),
+        kind_10=Categorical(["a", "b"], prior="a"),
+        skip2=Bool(),
+        kind_3=Categorical(["a", "b", "c"]),
+        kind_a=Categorical(["a", "b"]),
+        kind2=Categorical(["a", "b"]),
+    )
+    named = [[space.names[at] for at in group] for group in cube_of(space).layout(np.ones((0, 10), bool)).alike]
+    assert named == [["kind_1", "kind_2", "kind_10"], ["skip1", "skip2"]]

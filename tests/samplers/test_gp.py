@@ -170,3 +170,16 @@ def test_half_of_the_suggestions_doubt_more_where_trials_are_stopped_early(monke
     before = suggested()
     monkeypatch.setattr("greyhound.samplers.gp._WIDE", 1.0)
     assert fewest <= sum(one != other for one, other in zip(before, suggested(), strict=True)) <= most
+
+
+def test_what_one_layer_teaches_serves_the_others():
+    kinds = ["none", "pool", "skip", "narrow", "wide"]
+    space = gh.Space(**{f"layer_{at}": gh.Categorical(kinds) for at in range(6)})
+
+    def loss(params):
+        return sum(0.2 * (4 - kinds.index(kind)) * (1 + 0.2 * at) for at, kind in enumerate(params.values()))
+
+    ours = [best_after(GP(), 16, seed, space=space, loss=loss) for seed in range(6)]
+    strangers = gh.Space(**{f"{name}_layer": gh.Categorical(kinds) for name in "abcdef"})
+    without = [best_after(GP(), 16, seed, space=strangers, loss=loss) for seed in range(6)]
+    assert np.mean(ours) < 0.3 * np.mean(without)

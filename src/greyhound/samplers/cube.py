@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -88,11 +89,12 @@ class Cube:
         self.conditional = tuple(bool(parents) for parents in self._parents)
         self._order = _parents_first(self._parents)
         self.constrained = bool(space.constraints)
+        self._alike = _alike(space)
 
     def layout(self, active: Bools) -> Layout:
         """What a model has to know of the coordinates; `active` of the trials: a space defined by run has gaps."""
         optional = np.asarray(self.conditional, bool) | (~active).any(axis=0)
-        return Layout(self.categories, tuple(optional.tolist()), self._warped)
+        return Layout(self.categories, tuple(optional.tolist()), self._warped, self._alike)
 
     def snap(self, rows: Floats) -> Floats:
         """The rows within the cube, with each coordinate that has values at the place of its value."""
@@ -217,6 +219,15 @@ class Cube:
     def _level(self, at: int, units: Floats) -> NDArray[np.intp]:
         """The indices among the levels of a coordinate that has them, (n,)."""
         return np.asarray(np.searchsorted(self._edges[at], units, side="right"))
+
+
+def _alike(space: Space) -> tuple[tuple[int, ...], ...]:
+    """Groups of coordinates that have the same values, without an order, and names that differ in numbers alone."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for at, (name, parameter) in enumerate(space.parameters.items()):
+        if isinstance(parameter, Categorical | Bool):
+            groups.setdefault((re.sub(r"\d+", "#", name), repr(parameter.values(parameter.size))), []).append(at)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
 def _edges(levels: Floats) -> Floats:
