@@ -26,6 +26,11 @@ def test_the_scale_and_its_likelihood_are_scipys():
     assert likelihoods.argmax() == 1
 
 
+@pytest.mark.parametrize(("curve", "newest"), [([9, 7, 0, 1, 3], 3), ([9, 7, 1, 3], 6), ([4, 9], 5), ([4], 0)])
+def test_a_curve_moved_over_the_range_of_its_newest_half(curve, newest):
+    assert moved(np.array([curve], float)).tolist() == [newest]
+
+
 def test_usual_errors_change_nothing():
     random = np.random.default_rng(1)
     told = []
@@ -56,6 +61,19 @@ def test_where_moving_curves_err_more_they_are_doubted_more():
     inside = np.abs(others) <= SCALE * told * wider * student.ppf(0.975, degrees)
     for group in (inside[::2], inside[1::2]):
         assert 0.9 <= group.mean() <= 0.99
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_doubts_grow_with_the_power_of_the_movement_that_errors_grow_with(power):
+    random = np.random.default_rng(6)
+    known, curves = resting_and_moving(random, 60), resting_and_moving(random, 8)
+    curves[0] = curves[0, 0]  # what stands still moves by three thousandths of the spread of all
+    resting = 0.003 * np.concatenate([curves[:, -1], known[:, -1]]).std()
+    laws = [np.hypot(moved(each), resting) ** power for each in (known, curves)]
+    errors = laws[0] * SCALE * student.ppf((random.permutation(60) + 0.5) / 60, DEGREES)
+    wider, degrees = doubt(curves, known, errors, LEAST)
+    assert degrees == DEGREES
+    assert wider / wider[0] == pytest.approx(laws[1] / laws[1][0])
 
 
 def test_jumps_of_a_few_make_tails_heavy():

@@ -39,6 +39,29 @@ def test_what_is_only_bad_or_good_stays_as_it_is(curves):
     assert (known == curves).all()
 
 
+@pytest.mark.parametrize(
+    ("others", "bound"),
+    [
+        ([-2.0, -1.0, 0.0, 1.0], 10.0),  # three times the way down from the upper quartile, 3
+        ([4.0, 5.0, 5.0, 6.0], 24.0),  # three times its size
+        ([-7.0, -7.0, -6.0, -6.0], 12.0),  # below zero too
+    ],
+)
+def test_the_furthest_that_has_not_exploded(others, bound):
+    losses = np.array([*others, bound])[:, None]
+    assert tamed(losses, losses[:0])[0] == pytest.approx(losses, abs=0)
+    losses[-1] = 1.001 * bound
+    assert tamed(losses, losses[:0])[0][:, 0].tolist() == [*others, others[-1]]
+
+
+def test_one_that_exploded_at_the_last_step_seen_says_nothing_of_later_bounds():
+    known = np.ones((9, 6)) + 0.01 * np.arange(9)[:, None]
+    known[0, 2:] = 100.0
+    known[1, 4:] = 50.0
+    _, calm = tamed(known[2:, :3], known)
+    assert calm.max() == known[8, 0]
+
+
 @pytest.mark.parametrize("size", HUGE)
 @pytest.mark.parametrize("side", [1.0, -1.0])
 def test_one_loss_that_exploded_moves_no_forecast_of_another(size, side):

@@ -53,13 +53,13 @@ def doubt(curves: Floats, known: Floats, errors: Floats, least: float) -> tuple[
     known, errors = known[-_NEWEST:], errors[-_NEWEST:] - np.median(errors[-_NEWEST:])
     resting = _RESTING * float(np.concatenate([curves[:, -1], known[:, -1]]).std()) + np.finfo(float).tiny
     movement, known_movement = np.hypot(moved(curves), resting), np.hypot(moved(known), resting)
-    usual = float(np.exp(np.log(known_movement).mean()))
+    usual = float(np.exp(np.log(known_movement).mean()))  # geometric: the likelihoods of all powers need no Jacobian
     width, known_width = (each / usual for each in (movement, known_movement))
     found = (0.0, DEGREES, 1.0)
     highest = -np.inf
     for power in _POWERS.tolist():
         scales, likelihoods = _fitted(errors / known_width**power, least)
-        likelihoods -= power * (np.log(known_width).sum() + _AGAINST_POWER) + _AGAINST_TAILS * (_TAILS != DEGREES)
+        likelihoods -= power * _AGAINST_POWER + _AGAINST_TAILS * (_TAILS != DEGREES)
         at = int(likelihoods.argmax())
         if likelihoods[at] > highest:
             highest, found = float(likelihoods[at]), (power, float(_TAILS[at]), float(scales[at]))
