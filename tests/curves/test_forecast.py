@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from greyhound.curves import FAMILIES, LEVELS, forecast
+from greyhound.curves.doubt import SCALE, doubt
 from greyhound.curves.ensemble import average, expected
+from greyhound.curves.forecasting import _movement, at_step, chance_below
+from greyhound.curves.shared import corrections
 from greyhound.errors import CurveError
 
 STEPS = np.arange(1.0, 53.0)
@@ -108,6 +112,45 @@ def test_on_a_plateau_what_stands_still_is_believed_to_and_what_moves_goes_on():
     still, climbing = ~climbs[20:], climbs[20:]
     assert np.abs(mean[still] - levels[20:][still]).max() < 5e-5
     assert np.abs(mean[climbing] - curves[20:, -1][climbing]).mean() < 0.1
+
+
+def test_where_most_stand_still_a_curve_counts_as_moving_by_its_movement_beside_a_hundredth_of_the_spread():
+    curves = np.full((5, 9), 3.0)
+    curves[1, -1], curves[2, -4], curves[3, 0] = 3.02, 2.96, 9.0
+    counts = [0.0, 0.02**2 / (0.02**2 + 0.02**2), 0.04**2 / (0.04**2 + 0.02**2), 0.0, 0.0]
+    assert _movement(curves, curves[:1], 2.0) == pytest.approx(counts)
+    assert _movement(curves, curves[1:3], 0.5).tolist() == [1.0] * 5
+    assert _movement(curves[:, :1], curves[1:3, :1], 2.0).tolist() == [1.0] * 5
+
+
+def test_a_forecast_is_the_corrected_average_with_the_doubts_that_known_errors_teach():
+    curves, X = power_laws(20, noise=0.02)
+    seen, known, X, known_X = -curves[8:, :9], -curves[:8], X[8:], X[:8]
+    found = average(seen, np.array([40.0]), known)
+    errors = known[:, 39] - found.known[:, 0]
+    here = -curves[:, 8]
+    scale = 0.7 * here.std() * np.sqrt(np.log(40.0 / 9.0) / np.log(40.0))
+    added, std = corrections(seen, X, known[:, :9], known_X, errors, scale)
+    wider, degrees = doubt(seen, known[:, :9], errors, 1e-4 * scale)
+    told = at_step(seen, X, 40, known, known_X)
+    assert told.mean == pytest.approx(found.mean[:, 0] + added, rel=1e-6)
+    assert told.std == pytest.approx(wider * std, rel=1e-6)
+    assert told.degrees.tolist() == [degrees] * 12
+
+
+def test_the_chance_to_end_below_a_value_is_that_of_the_errors_law():
+    mean, std, degrees = np.array([0.3, 0.3, 0.3]), np.array([0.1, 0.0, 0.0]), np.array([4.0, 4.0, 1.0])
+    assert chance_below(0.4, mean, std, degrees) == pytest.approx([student.cdf(1.0 / SCALE, 4.0), 1.0, 1.0])
+    below = chance_below(np.array([0.2, 0.3, 0.29]), mean, std, degrees)
+    assert below == pytest.approx([student.cdf(-1.0 / SCALE, 4.0), 0.5, 0.0], abs=1e-9)
+    assert np.isnan(chance_below(0.4, mean * np.nan, std, degrees)).all()
+
+
+def test_which_side_is_worse_all_curves_tell_together():
+    known, _ = power_laws(8)
+    curves = 0.5 - 0.01 * STEPS[None, :9]  # the only one to forecast falls
+    exploded = np.vstack([known, -1e6 * STEPS[None]])
+    assert forecast(curves, 52, known=exploded).mean == pytest.approx(forecast(curves, 52, known=known).mean, abs=0.1)
 
 
 def test_one_point_is_enough():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import greyhound as gh
 from greyhound.curves import forecast
 from greyhound.curves.forecasting import at_step
-from greyhound.curves.smoothing import STEADY, by_length, jitter, smoothed
+from greyhound.curves.smoothing import STEADY, Jitter, by_length, jitter, smoothed
 from greyhound.curves.study import finals
 from greyhound.samplers.results import results
 
@@ -26,6 +26,60 @@ def shaken(truth: np.ndarray, noise: float, seed: int = 0) -> np.ndarray:
 
 def beneath(curves: np.ndarray) -> np.ndarray:
     return smoothed(curves, jitter([curves]))
+
+
+def by_the_book(curve: np.ndarray, size: float) -> tuple[float, np.ndarray]:
+    """Rasmussen & Williams 2006, eq. 2.25 and 2.30 with 4.17: the likelihood of a size of noise, and what is beneath.
+
+    A Matérn process of degree 5/2 or 3/2 in log steps, its mean that of the curve, of five heights; all as likely.
+    """
+    n = len(curve)
+    at = np.log(np.arange(1.0, n + 1.0)) / 2.8
+    apart = np.abs(at[:, None] - at)
+    five, three = np.sqrt(5.0) * apart, np.sqrt(3.0) * apart
+    basis = np.linalg.svd(np.eye(n) - 1.0 / n)[0][:, :-1]  # of what has the mean 0
+    seen = basis.T @ curve
+    told = []
+    for process in ((1.0 + five + five**2 / 3.0) * np.exp(-five), (1.0 + three) * np.exp(-three)):
+        for height in (0.01, 0.05, 0.2, 0.7, 2.0):
+            movement = (height * np.ptp(curve)) ** 2 * basis.T @ process @ basis
+            covariance = movement + size**2 * np.eye(n - 1)
+            solved = np.linalg.solve(covariance, seen)
+            density = np.exp(-0.5 * (seen @ solved + np.linalg.slogdet(covariance)[1]))
+            told.append((density, curve.mean() + basis @ movement @ solved))
+    densities, below = map(np.array, zip(*told, strict=True))
+    return float(densities.sum()), densities @ below / densities.sum()
+
+
+def test_what_is_beneath_is_the_mean_over_all_sizes_heights_and_kinds():
+    curves = shaken(improving(5), 0.05)[:, :9]
+    noise = Jitter(np.array([0.0, 0.02, 0.1]), np.array([0.2, 0.5, 0.3]))
+    expected = []
+    for curve in curves:
+        likelihoods, below = map(np.array, zip(*(by_the_book(curve, size) for size in noise.sizes), strict=True))
+        weight = noise.shares * likelihoods
+        expected.append(weight @ below / weight.sum())
+    reach = 3.0 * np.median(np.abs(np.array(expected) - curves))
+    expected = np.clip(expected, curves - reach, curves + reach)
+    assert smoothed(curves, noise) == pytest.approx(expected, rel=1e-4)
+
+
+def test_of_the_shares_that_sizes_may_have_those_are_taken_that_make_all_curves_likeliest():
+    curves = shaken(improving(12), 0.05)[:, :8]
+    sizes = np.append(0.0, 2.0 ** np.arange(-7.0, 0.0)) * np.ptp(curves, axis=1).mean()
+    likelihoods = np.array([[by_the_book(curve, size)[0] for size in sizes] for curve in curves])
+    best, steady = (-np.inf, sizes), np.log(likelihoods[:, 0]).sum()
+    for middle in range(1, 8):
+        for width in (0.5, 1.5):
+            for none in (0.02, 0.2, 0.5):
+                some = np.exp(-0.5 * ((np.arange(1, 8) - middle) / width) ** 2)
+                shares = np.append(none, (1.0 - none) * some / some.sum())
+                best = max(best, (float(np.log(likelihoods @ shares).sum()), shares), key=lambda pair: pair[0])
+    assert best[0] > steady + 5.0
+    counts = best[1] > 1e-3
+    found = jitter([curves[:7], curves[7:]])
+    assert found.sizes == pytest.approx(sizes[counts])
+    assert found.shares == pytest.approx(best[1][counts] / best[1][counts].sum())
 
 
 @pytest.mark.parametrize("steps", [3, 6, 50])
