@@ -138,6 +138,18 @@ def test_a_forecast_is_the_corrected_average_with_the_doubts_that_known_errors_t
     assert told.degrees.tolist() == [degrees] * 12
 
 
+def test_before_any_curve_is_known_a_forecast_is_the_average_and_doubted_as_a_curve_alone_or_more():
+    curves, X = power_laws(3)
+    seen, nothing = -curves[:, :9], -curves[:0]
+    seen[2] = seen[2, 0]  # the doubt of one that stands still is that of the others' spread
+    found = average(seen, np.array([40.0]), nothing)
+    told = at_step(seen, X, 40, nothing, X[:0])
+    assert told.mean == pytest.approx(found.mean[:, 0])
+    expected = 0.7 * seen[:, -1].std() * np.sqrt(np.log(40.0 / 9.0) / np.log(40.0))
+    assert told.std == pytest.approx(np.maximum(found.std[:, 0], expected))
+    assert told.std[2] == pytest.approx(expected)
+
+
 def test_the_chance_to_end_below_a_value_is_that_of_the_errors_law():
     mean, std, degrees = np.array([0.3, 0.3, 0.3]), np.array([0.1, 0.0, 0.0]), np.array([4.0, 4.0, 1.0])
     assert chance_below(0.4, mean, std, degrees) == pytest.approx([student.cdf(1.0 / SCALE, 4.0), 1.0, 1.0])

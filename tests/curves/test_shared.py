@@ -8,6 +8,7 @@ from greyhound.numeric.gp import matern52
 
 RNG = np.random.default_rng(0)
 CURVES, KNOWN = RNG.random((4, 9)).cumsum(axis=1), RNG.random((12, 9)).cumsum(axis=1)
+CURVES[3] *= 9.0
 X, KNOWN_X = RNG.random((4, 2)), RNG.random((12, 2))
 ERRORS = RNG.standard_normal(12)
 
