@@ -63,6 +63,11 @@ def test_where_moving_curves_err_more_they_are_doubted_more():
         assert 0.9 <= group.mean() <= 0.99
 
 
+def test_five_errors_are_enough_to_tell_heavy_tails():
+    known = np.random.default_rng(2).random((5, 9))
+    assert doubt(known, known, np.array([0.0, 1e-3, -1e-3, 5e-4, 9.0]), LEAST)[1] == 0.5
+
+
 @pytest.mark.parametrize("power", [0.5, 1.0])
 def test_doubts_grow_with_the_power_of_the_movement_that_errors_grow_with(power):
     random = np.random.default_rng(6)
