@@ -104,6 +104,21 @@ def test_a_trend_is_believed_as_far_as_the_data_show_one():
     assert gp.fit(Z, layout, shared, start).log_trend > start.log_trend + 1.0
 
 
+@pytest.mark.parametrize("warps", [0, 1])
+@pytest.mark.parametrize("alike", [(), ((1, 2),)])
+def test_where_no_covariance_can_be_factored_the_fit_stays_where_it_began(monkeypatch, warps, alike):
+    Z, layout = embedded(RNG.random((8, 3)), categories=[0, 2, 2], warped=[warps > 0, False, False], alike=alike)
+    start = gp.prior_mode(3, warps)
+
+    def fails(*arguments, **options):
+        raise np.linalg.LinAlgError
+
+    monkeypatch.setattr(gp, "cholesky", fails)
+    theta = gp.fit(Z, layout, RNG.standard_normal((8, 1)), start)
+    assert theta.log_lengths == pytest.approx(start.log_lengths)
+    assert (theta.log_warps is None) is (warps == 0)
+
+
 def test_differences_of_the_evidence_are_those_of_a_student_t():
     Z, layout = embedded(RNG.random((8, 2)))
     y = RNG.standard_normal((8, 1))
