@@ -92,6 +92,30 @@ def test_the_slope_of_the_evidence_is_that_of_finite_differences(seed, targets, 
         assert slope[at] == pytest.approx(numeric, rel=1e-3, abs=1e-4)
 
 
+def test_a_fit_ends_where_evidence_and_priors_balance():
+    rng = np.random.default_rng(5)
+    X = rng.random((25, 4))
+    Z, layout = embedded(X, categories=[0, 3, 0, 3], warped=[True, False, False, False], alike=((1, 3),))
+    y = X[:, :1] ** 3 + 0.2 * np.sin(5.0 * X[:, 2:3]) + 0.3 * (X[:, 1:2] > 0.6) + 0.05 * rng.standard_normal((25, 1))
+    found = gp.fit(Z, layout, gp.standardise(y[:, 0])[:, None], gp.prior_mode(4, 1), evaluations=500)
+
+    def log_posterior(flat):
+        """The priors as told: normal in the logarithms, but lengths by their own density."""
+        centre = 0.7 + 0.5 * np.log(4.0)
+        normal = [
+            (flat[:4], centre, 1.2),
+            (flat[4], np.log(1e-4), 2.0),
+            (flat[5:7], 0.0, 1.0),
+            (flat[7], np.log(0.05), 2.0),
+        ]
+        prior = -sum(np.sum((value - mean) ** 2) / (2.0 * width**2) for value, mean, width in normal) - flat[:4].sum()
+        return prior - gp._evidence(Z, layout, gp.standardise(y[:, 0])[:, None], gp._unflattened(flat, layout))[0]
+
+    flat = np.concatenate([found.log_lengths, [found.log_noise], found.log_warps.ravel(), [found.log_trend]])
+    for step in 1e-5 * np.eye(8):
+        assert (log_posterior(flat + step) - log_posterior(flat - step)) / 2e-5 == pytest.approx(0.0, abs=0.01)
+
+
 def test_a_trend_is_believed_as_far_as_the_data_show_one():
     rng = np.random.default_rng(3)
     X = rng.random((40, 6))
