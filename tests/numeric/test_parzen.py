@@ -140,6 +140,15 @@ def test_the_prior_favours_no_category(size):
     assert np.bincount(drawn) / 5000 == pytest.approx(1 / size, abs=0.03)
 
 
+def test_categories_that_no_point_has_share_what_one_point_more_would_have():
+    model = estimator([[0.1], [0.1], [0.5]], sizes=(3,), unordered=(True,))  # smoothing 1 / 4
+    cells = column(0.1, 0.5, 0.9)
+    own, other = 1.25 / 1.75, 0.25 / 1.75
+    masses = [2 * own + other, own + 2 * other, 3 * other]
+    found = np.exp(model.log_density(cells, everywhere(cells)))
+    assert found == pytest.approx([(mass + 1 / 3) / 4 for mass in masses])
+
+
 def test_weights_of_nought_are_borne():
     model = estimator([[0.1], [0.9]], weights=[1.0, 0.0])
     points = column(0.9)

@@ -66,6 +66,14 @@ def test_models_follow_the_targets_and_are_unsure_in_gaps(fit):
 
 
 @pytest.mark.parametrize("fit", [fit_forest, fit_boosters])
+def test_nothing_is_surer_than_a_thousandth_of_the_targets_spread(fit):
+    targets = np.where(LINE[:, 0] < 0.5, 0.0, 50.0)
+    assert fit(LINE, targets, 0).floor == pytest.approx(0.025)
+    assert fit(LINE, targets, 0).predict(LINE)[1].min() >= 0.025
+    assert fit(LINE, np.ones(40), 0).floor == 1e-3
+
+
+@pytest.mark.parametrize("fit", [fit_forest, fit_boosters])
 def test_models_are_the_same_for_the_same_seed(fit):
     first, second, other = (fit(LINE, np.sin(9.0 * LINE[:, 0]), seed).predict(LINE + 0.01) for seed in (1, 1, 2))
     assert np.array_equal(first, second)
@@ -85,6 +93,12 @@ def test_the_chance_of_success_falls_beside_failures():
     at = np.array([[0.0], [1.0], [100.0]])
     chance = success_rate(points, failed, at, 0.1)
     assert chance == pytest.approx([0.5 / 2.0, 1.5 / 2.0, 0.5])
+
+
+def test_every_trial_nearby_counts_for_the_chance_of_success():
+    points, failed = np.array([[0.0], [0.0], [0.0], [0.1]]), np.array([True, False, False, False])
+    near = np.exp(-0.5)
+    assert success_rate(points, failed, np.zeros((1, 1)), 0.1) == pytest.approx([(2.5 + near) / (4.0 + near)])
 
 
 def test_what_lies_beside_a_point_counts_less():
