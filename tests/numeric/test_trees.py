@@ -35,6 +35,19 @@ def test_the_spread_is_stretched_to_the_errors_out_of_bag():
     assert stretch_of(guesses, np.array([4.0, -2.0]), 0.01) == pytest.approx(3.0)
     assert stretch_of(guesses, np.array([1.0, 1.0]), 0.01) == 1.0
     assert stretch_of(np.full((2, 2), np.nan), np.zeros(2), 0.01) == 10.0
+    agreeing = np.array([[0.0, 1.0, 5.0], [2.0, 1.0, np.nan]])  # the third was guessed once
+    assert stretch_of(agreeing, np.array([4.0, 2.0, 0.0]), 0.1) == pytest.approx(np.sqrt((9.0 + 1.0) / (1.0 + 0.01)))
+
+
+def test_the_spread_of_boosters_holds_about_as_often_as_it_says():
+    inside = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        points = rng.random((130, 3))
+        truth = np.sin(4.0 * points).sum(axis=1) + 0.1 * rng.standard_normal(130)
+        mean, std = fit_boosters(points[:30], truth[:30], seed).predict(points[30:])
+        inside.append(np.mean(np.abs(truth[30:] - mean) < std))
+    assert 0.55 < np.mean(inside) < 0.85
 
 
 def test_losses_are_log_shifted_and_standardised():

@@ -124,16 +124,18 @@ def total_moments(means: Floats, variances: Floats, floor: float) -> tuple[Float
 
 
 def stretch_of(guesses: Floats, targets: Floats, floor: float) -> float:
-    """The factor on the members' spread under which errors out of bag have a variance of 1, in [1, 10].
+    """The factor on the members' spread under which errors out of bag are as large as it tells, in [1, 10].
 
+    The root of the mean squared error over the mean variance: by point, two members that happen to agree would decide.
     guesses: (members, n), NaN where a member has seen the point; points of under two guesses don't count.
     """
     rows = np.isfinite(guesses).sum(axis=0) >= 2
     if not rows.any():
         return _MOST_STRETCH
     mean = np.nanmean(guesses[:, rows], axis=0)
-    std = np.maximum(np.nanstd(guesses[:, rows], axis=0), floor)
-    return float(np.clip(np.sqrt(np.mean(((targets[rows] - mean) / std) ** 2)), 1.0, _MOST_STRETCH))
+    variances = np.maximum(np.nanvar(guesses[:, rows], axis=0), floor * floor)
+    errors = targets[rows] - mean
+    return float(np.clip(np.sqrt(np.mean(errors * errors) / np.mean(variances)), 1.0, _MOST_STRETCH))
 
 
 def log_shift(losses: Floats) -> Floats:
